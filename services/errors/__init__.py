@@ -1,0 +1,65 @@
+"""Errors that clients see: a gRPC status, a detail message SDKs branch on, and a text that tells what to do.
+
+ServiceError
+  InvalidArgument  QueryFailed
+  NotFound  NamespaceNotFound
+  AlreadyExists  NamespaceAlreadyExists  WorkflowExecutionAlreadyStarted
+  FailedPrecondition  NamespaceInvalidState  WorkflowNotReady
+  PermissionDenied
+  ResourceExhausted
+  Unavailable  ShardOwnershipLost
+  DeadlineExceeded  Canceled  Aborted  Internal  DataLoss  Unimplemented  Unknown
+  MultiOperationFailed
+"""
+
+from services.errors.service_errors import (
+    Aborted,
+    AlreadyExists,
+    Canceled,
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    MultiOperationFailed,
+    NamespaceAlreadyExists,
+    NamespaceInvalidState,
+    NamespaceNotFound,
+    NotFound,
+    PermissionDenied,
+    QueryFailed,
+    ResourceExhausted,
+    ServiceError,
+    ShardOwnershipLost,
+    Unavailable,
+    Unimplemented,
+    Unknown,
+    WorkflowExecutionAlreadyStarted,
+    WorkflowNotReady,
+)
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "Canceled",
+    "DataLoss",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "Internal",
+    "InvalidArgument",
+    "MultiOperationFailed",
+    "NamespaceAlreadyExists",
+    "NamespaceInvalidState",
+    "NamespaceNotFound",
+    "NotFound",
+    "PermissionDenied",
+    "QueryFailed",
+    "ResourceExhausted",
+    "ServiceError",
+    "ShardOwnershipLost",
+    "Unavailable",
+    "Unimplemented",
+    "Unknown",
+    "WorkflowExecutionAlreadyStarted",
+    "WorkflowNotReady",
+]
