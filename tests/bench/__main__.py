@@ -1,0 +1,80 @@
+"""`python -m tests.bench`: ours and the official dev server in alternating rounds, one load generator, one table."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from tests.bench.load import Load
+from tests.bench.measure import Sample, drive
+from tests.bench.report import render
+from tests.bench.servers import OFFICIAL, PERDURE, serve
+
+LOADS = [Load(1), Load(20), Load(100), Load(20, 10)]
+SERVER_WARM_UP = Load(20)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often each server runs, and how long: warming up once a server, then before the window of each load."""
+
+    rounds: int
+    server_warm_up_s: float
+    warm_up_s: float
+    window_s: float
+
+
+DEFAULT = Plan(rounds=3, server_warm_up_s=2.0, warm_up_s=1.5, window_s=4.0)
+QUICK = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.5, window_s=2.0)
+PROFILE = Plan(rounds=1, server_warm_up_s=0.0, warm_up_s=0.0, window_s=5.0)
+
+
+async def measure(
+    names: list[str], loads: list[Load], plan: Plan, profile: Path | None = None
+) -> dict[tuple[str, Load], list[Sample]]:
+    """All samples of all rounds, by server and load. The first thing that goes wrong is raised."""
+    samples: dict[tuple[str, Load], list[Sample]] = {(name, load): [] for load in loads for name in names}
+    for turn in range(plan.rounds):
+        for name in names:
+            async with serve(name, profile) as server:
+                if plan.server_warm_up_s:
+                    await drive(server, SERVER_WARM_UP, warm_up_s=0.0, window_s=plan.server_warm_up_s)
+                for load in loads:
+                    sample = await drive(server, load, warm_up_s=plan.warm_up_s, window_s=plan.window_s)
+                    samples[name, load].append(sample)
+                    progress = f"round {turn + 1}/{plan.rounds}  {name:8}  {load!s:>5} at once"
+                    print(f"{progress}  {sample.throughput:8.2f} workflows/s", file=sys.stderr)
+    return samples
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table and the last line. Whatever goes wrong is raised, and no figures are printed."""
+    options = _parse(arguments)
+    if options.profile:
+        plan, names = PROFILE, [PERDURE]
+    else:
+        plan = QUICK if options.quick else DEFAULT
+        names = [options.only] if options.only else [OFFICIAL, PERDURE]
+    samples = uvloop.run(measure(names, options.loads, plan, options.profile))
+    print(render(samples))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round, about half a minute: a smoke test")
+    parser.add_argument("--only", choices=[OFFICIAL, PERDURE], help="run one server; the last line has its figures")
+    parser.add_argument("--loads", type=_loads, default=LOADS, help="such as 1,20 or 20x10 (ten activities each)")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="one round of ours under cProfile"
+    )
+    return parser.parse_args(arguments)
+
+
+def _loads(text: str) -> list[Load]:
+    return [Load.parse(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()
