@@ -1,0 +1,71 @@
+"""Runs scenarios on servers side by side and compares what they told."""
+
+import asyncio
+import difflib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from tests.conformance.known import KNOWN
+from tests.conformance.registry import Scenario
+from tests.conformance.servers import serve
+from tests.conformance.transcript import Transcript
+from tests.conformance.wire import Wire, tell
+
+SCENARIO_LIMIT_S = 30.0
+"""A scenario's whole time; the slowest ones wait for a few time-outs of one second."""
+
+AT_ONCE_MAX = 12
+"""Scenarios at once: enough to fill waiting times, few enough that a small machine keeps time."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the servers told of one scenario, the oracle first."""
+
+    scenario: Scenario
+    servers: Sequence[str]
+    transcripts: Sequence[Transcript]
+
+    @property
+    def agrees(self) -> bool:
+        """All told the same, and told it to the end."""
+        first = self.transcripts[0].render()
+        return all(not each.stopped and each.render() == first for each in self.transcripts)
+
+    @property
+    def known(self) -> str:
+        """Why a difference is accepted, or nothing."""
+        return KNOWN.get(self.scenario.name, "")
+
+    @property
+    def surprising(self) -> str:
+        """Why this verdict fails the run, or nothing."""
+        if self.agrees:
+            return f"{self.scenario.name} agrees: take it off the known differences" if self.known else ""
+        return "" if self.known else f"{self.scenario.name} differs\n{self.difference()}"
+
+    def difference(self) -> str:
+        """A unified diff of the transcripts, or the transcript of a scenario that stopped alike everywhere."""
+        texts = [each.render() for each in self.transcripts]
+        names = [f"{index} {server}" for index, server in enumerate(self.servers)]
+        parts: list[str] = []
+        for name, text in zip(names[1:], texts[1:], strict=True):
+            parts.extend(difflib.unified_diff(texts[0], text, names[0], name, n=6, lineterm=""))
+        return "\n".join(parts or texts[0])
+
+
+async def judge(scenarios: Iterable[Scenario], servers: Sequence[str]) -> AsyncIterator[Verdict]:
+    """Start the servers, run the scenarios on all of them, and yield verdicts as they come."""
+    async with AsyncExitStack() as stack:
+        channels = await asyncio.gather(*(stack.enter_async_context(serve(kind)) for kind in servers))
+        places = asyncio.Semaphore(AT_ONCE_MAX)
+
+        async def run(scenario: Scenario) -> Verdict:
+            async with places:
+                wires = [Wire(channel, scenario.name) for channel in channels]
+                told = await asyncio.gather(*(tell(wire, scenario.body, SCENARIO_LIMIT_S) for wire in wires))
+                return Verdict(scenario, servers, told)
+
+        for verdict in asyncio.as_completed([run(each) for each in scenarios]):
+            yield await verdict

@@ -1,0 +1,119 @@
+"""Messages as text, with what may legitimately differ between two servers taken out.
+
+Everything that is normalised is in this file: `IGNORED` (left out), `OPAQUE` (only its presence counts),
+times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must be equal.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import temporalio.api.errordetails.v1
+import temporalio.api.failure.v1
+import temporalio.api.update.v1  # noqa: F401
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+if TYPE_CHECKING:
+    Value = Message | str | bytes | int | float | bool
+
+# Field (message.field) -> why two correct servers may give different values.
+IGNORED = {
+    "HistoryEvent.task_id": "counter of the shard, shared with its other runs",
+    "WorkflowTaskStartedEventAttributes.history_size_bytes": "size of the server's own encoding",
+    "WorkflowExecutionInfo.history_size_bytes": "size of the server's own encoding",
+    "WorkflowExecutionInfo.state_transition_count": "number of the server's own transactions",
+    "WorkflowExecutionInfo.execution_duration": "measured time",
+    "PollWorkflowTaskQueueResponse.backlog_count_hint": "depends on whether the poll or the task came first",
+    "PollWorkflowTaskQueueResponse.poller_scaling_decision": "depends on whether the poll or the task came first",
+    "PollActivityTaskQueueResponse.poller_scaling_decision": "depends on whether the poll or the task came first",
+    "PollWorkflowTaskQueueResponse.poller_group_id": "names a partition of the server's own choice",
+    "PollWorkflowTaskQueueResponse.poller_group_infos": "names partitions of the server's own choice",
+    "PollActivityTaskQueueResponse.poller_group_id": "names a partition of the server's own choice",
+    "PollActivityTaskQueueResponse.poller_group_infos": "names partitions of the server's own choice",
+    "GetClusterInfoResponse.cluster_id": "drawn at random when the cluster is made",
+    "GetClusterInfoResponse.server_version": "the server's own version",
+    "GetClusterInfoResponse.version_info": "the server's own release notes",
+    "GetClusterInfoResponse.history_shard_count": "a choice of the installation",
+    "GetSystemInfoResponse.server_version": "the server's own version",
+}
+
+# Field name -> why its content is the server's own business; that it is set is compared.
+OPAQUE = {
+    "task_token": "only the server that made it reads it",
+    "next_page_token": "only the server that made it reads it",
+    "conflict_token": "only the server that made it reads it",
+}
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MASKED = re.compile(r"(?<=please retry \()[0-9a-f]{8}(?=\))")  # hash of an internal error's text
+
+
+class Normaliser:
+    """Renders the messages of one transcript; an id keeps its number over the whole transcript."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+
+    def text(self, value: str) -> str:
+        """The text with each UUID replaced by its number in order of appearance."""
+        numbered = _UUID.sub(lambda found: self._ids.setdefault(found[0], f"uuid-{len(self._ids) + 1}"), value)
+        return _MASKED.sub("<hash>", numbered)
+
+    def lines(self, message: Message, indent: str = "") -> Iterator[str]:
+        """One line a field, in field order, nested messages indented."""
+        for field, value in message.ListFields():
+            if field.containing_type is not None and f"{field.containing_type.name}.{field.name}" in IGNORED:
+                continue
+            if field.message_type is not None and field.message_type.GetOptions().map_entry:
+                inner = field.message_type.fields_by_name["value"]
+                for key in sorted(value):
+                    yield from self._field(f"{field.name}[{self.text(str(key))}]", inner, value[key], indent)
+            elif field.is_repeated:
+                for item in value:
+                    yield from self._field(field.name, field, item, indent)
+            else:
+                yield from self._field(field.name, field, value, indent)
+
+    def _field(self, label: str, field: FieldDescriptor, value: "Value", indent: str) -> Iterator[str]:
+        match value:
+            case Timestamp():
+                yield f"{indent}{label}: {'<time>' if value.seconds > 0 else '<zero time>'}"
+            case Duration():
+                yield f"{indent}{label}: {value.seconds + value.nanos / 1e9:g}s"
+            case AnyMessage():
+                yield from self.packed(label, value, indent)
+            case Message():
+                yield f"{indent}{label}:"
+                yield from self.lines(value, indent + "  ")
+            case bytes() if field.name in OPAQUE:
+                yield f"{indent}{label}: <opaque>"
+            case bytes():
+                yield f"{indent}{label}: {_short(self.text(value.decode('utf-8', 'backslashreplace')))!r}"
+            case str():
+                yield f"{indent}{label}: {_short(self.text(value))!r}"
+            case int() if field.enum_type is not None:
+                known = field.enum_type.values_by_number.get(value)
+                yield f"{indent}{label}: {known.name if known else value}"
+            case _:
+                yield f"{indent}{label}: {value}"
+
+    def packed(self, label: str, value: AnyMessage, indent: str) -> Iterator[str]:
+        """A packed message by type and fields; one of unknown type by its bytes."""
+        yield f"{indent}{label}: {value.type_url}"
+        try:
+            descriptor = descriptor_pool.Default().FindMessageTypeByName(value.TypeName())
+            inner = message_factory.GetMessageClass(descriptor).FromString(value.value)
+        except (KeyError, DecodeError):
+            yield f"{indent}  {value.value!r}"
+            return
+        yield from self.lines(inner, indent + "  ")
+
+
+def _short(text: str) -> str:
+    """A long text by its ends and its length: an oversized id or payload would bury the transcript."""
+    return text if len(text) <= 2000 else f"{text[:40]}...({len(text)} characters)...{text[-40:]}"
