@@ -26,9 +26,9 @@ class Plan:
     window_s: float
 
 
-DEFAULT = Plan(rounds=3, server_warm_up_s=2.0, warm_up_s=1.5, window_s=4.0)
+DEFAULT = Plan(rounds=3, server_warm_up_s=2.0, warm_up_s=1.0, window_s=3.0)
 QUICK = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.5, window_s=2.0)
-PROFILE = Plan(rounds=1, server_warm_up_s=0.0, warm_up_s=0.0, window_s=5.0)
+PROFILE = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.0, window_s=5.0)
 
 
 async def measure(
@@ -39,8 +39,7 @@ async def measure(
     for turn in range(plan.rounds):
         for name in names:
             async with serve(name, profile) as server:
-                if plan.server_warm_up_s:
-                    await drive(server, SERVER_WARM_UP, warm_up_s=0.0, window_s=plan.server_warm_up_s)
+                await drive(server, SERVER_WARM_UP, warm_up_s=0.0, window_s=plan.server_warm_up_s)
                 for load in loads:
                     sample = await drive(server, load, warm_up_s=plan.warm_up_s, window_s=plan.window_s)
                     samples[name, load].append(sample)

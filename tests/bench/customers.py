@@ -28,6 +28,7 @@ class Customers:
     def __init__(self, channel: grpc.aio.Channel, load: Load, queue: str) -> None:
         self.latencies_s: list[float] = []
         self._stopped = False
+        self._progress = asyncio.Event()
         self._concurrency = load.concurrency
         self._queue = queue
         self._ordinals = itertools.count()
@@ -57,6 +58,12 @@ class Customers:
         """Customers end after the workflow they are waiting for."""
         self._stopped = True
 
+    async def wait_for_closed(self, count: int) -> None:
+        """Return at the close that makes it so many in all."""
+        while len(self.latencies_s) < count:
+            self._progress.clear()
+            await self._progress.wait()
+
     async def _run(self) -> None:
         while not self._stopped:
             began = time.perf_counter()
@@ -65,6 +72,7 @@ class Customers:
             reply = await self._start_workflow(self._start.fill(name, name), timeout=CALL_TIMEOUT_S)
             await self._wait_for_close(workflow_id, StartWorkflowExecutionResponse.FromString(reply).run_id)
             self.latencies_s.append(time.perf_counter() - began)
+            self._progress.set()
 
     async def _wait_for_close(self, workflow_id: str, run_id: str) -> None:
         execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id).SerializeToString()

@@ -27,7 +27,7 @@ from tests.bench.wire import Template, method
 POLL_TIMEOUT_S = 70.0
 ACTIVITY_TIMEOUT_S = 60
 POLLERS_MIN = 4
-POLLERS_MAX = 50
+POLLERS_MAX = 100
 
 
 class Worker:
