@@ -75,7 +75,7 @@ class Transcript:
             match entry.outcome:
                 case Refusal(code, text, details):
                     lines.append(f"  ! {code.name}: {normaliser.text(text)}")
-                    if details.message != text:
+                    if details.message not in ("", text):
                         lines.append(f"  ! the details say: {normaliser.text(details.message)}")
                     for detail in details.details:
                         lines.extend(normaliser.packed("detail", detail, "  "))

@@ -16,7 +16,7 @@ from tests.conformance.commands import (
     start_timer,
 )
 from tests.conformance.registry import scenario
-from tests.conformance.wire import Wire
+from tests.conformance.wire import CALL_LIMIT_S, SILENCE_S, Wire
 
 Completed = api.RespondWorkflowTaskCompletedRequest
 Start = api.StartWorkflowExecutionRequest
@@ -34,11 +34,18 @@ def stick(w: Wire, wait_s: float = 10) -> Completed:
     )
 
 
-async def sticky_task(w: Wire) -> api.PollWorkflowTaskQueueResponse:
+async def sticky_task(w: Wire, limit_s: float = CALL_LIMIT_S) -> api.PollWorkflowTaskQueueResponse:
     """Poll the scenario's sticky queue."""
     queue = TaskQueue(name=w.id("sticky"), kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=w.queue)
     request = api.PollWorkflowTaskQueueRequest(namespace=w.namespace, task_queue=queue, identity="worker")
-    return await w.call(w.rpc.PollWorkflowTaskQueue, request)
+    return await w.call(w.rpc.PollWorkflowTaskQueue, request, limit_s=limit_s)
+
+
+async def start_and_stick(w: Wire, wait_s: float = 10) -> None:
+    """Start a workflow that sticks to a queue which a worker is known to poll: no other is used."""
+    await sticky_task(w, SILENCE_S)
+    await w.start()
+    await w.complete(await w.workflow_task(), change=stick(w, wait_s))
 
 
 @scenario
@@ -216,8 +223,7 @@ async def task_eager_activity(w: Wire) -> None:
 @scenario
 async def sticky_task_has_new_events_only(w: Wire) -> None:
     """The sticky queue gets the events since the last task."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w))
+    await start_and_stick(w)
     await w.describe()
     await w.signal()
     await w.complete(await sticky_task(w), change=stick(w))
@@ -228,8 +234,7 @@ async def sticky_task_has_new_events_only(w: Wire) -> None:
 @scenario
 async def sticky_dropped_by_a_plain_completion(w: Wire) -> None:
     """A completion without sticky attributes brings the workflow back to its normal queue."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w))
+    await start_and_stick(w)
     await w.signal()
     await w.complete(await sticky_task(w))
     await w.signal()
@@ -239,8 +244,7 @@ async def sticky_dropped_by_a_plain_completion(w: Wire) -> None:
 @scenario
 async def sticky_task_not_taken(w: Wire) -> None:
     """A task nobody takes from the sticky queue in time goes to the normal one, with all events."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w, 1))
+    await start_and_stick(w, 1)
     await w.signal()
     await w.complete(await sticky_task(w), change=stick(w, 1))
     await w.signal()
@@ -251,8 +255,7 @@ async def sticky_task_not_taken(w: Wire) -> None:
 @scenario
 async def sticky_task_fails(w: Wire) -> None:
     """A failure on the sticky queue goes back to the normal queue."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w))
+    await start_and_stick(w)
     await w.signal()
     await w.fail_workflow_task(await sticky_task(w))
     await w.turn(complete_workflow())
@@ -261,8 +264,7 @@ async def sticky_task_fails(w: Wire) -> None:
 @scenario
 async def sticky_reset(w: Wire) -> None:
     """ResetStickyTaskQueue brings the next task to the normal queue; on unknown and closed workflows it says so."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w))
+    await start_and_stick(w)
     request = api.ResetStickyTaskQueueRequest(namespace=w.namespace, execution=w.execution())
     await w.call(w.rpc.ResetStickyTaskQueue, request)
     await w.signal()
@@ -275,8 +277,7 @@ async def sticky_reset(w: Wire) -> None:
 @scenario
 async def sticky_worker_shuts_down(w: Wire) -> None:
     """After ShutdownWorker tasks do not wait on its sticky queue."""
-    await w.start()
-    await w.complete(await w.workflow_task(), change=stick(w))
+    await start_and_stick(w)
     await w.signal()
     await w.complete(await sticky_task(w), change=stick(w))
     request = api.ShutdownWorkerRequest(
