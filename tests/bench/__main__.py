@@ -13,6 +13,7 @@ from tests.bench.report import render
 from tests.bench.servers import OFFICIAL, PERDURE, serve
 
 LOADS = [Load(1), Load(20), Load(100), Load(20, 10)]
+LOADS_QUICK = [Load(1), Load(20), Load(20, 10)]
 SERVER_WARM_UP = Load(20)
 
 
@@ -27,7 +28,7 @@ class Plan:
 
 
 DEFAULT = Plan(rounds=3, server_warm_up_s=2.0, warm_up_s=1.0, window_s=3.0)
-QUICK = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.5, window_s=2.0)
+QUICK = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.5, window_s=1.5)
 PROFILE = Plan(rounds=1, server_warm_up_s=1.0, warm_up_s=0.0, window_s=5.0)
 
 
@@ -51,28 +52,36 @@ async def measure(
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and the last line. Whatever goes wrong is raised, and no figures are printed."""
     options = _parse(arguments)
-    if options.profile:
-        plan, names = PROFILE, [PERDURE]
-    else:
-        plan = QUICK if options.quick else DEFAULT
-        names = [options.only] if options.only else [OFFICIAL, PERDURE]
-    samples = uvloop.run(measure(names, options.loads, plan, options.profile))
+    plan = PROFILE if options.profile else QUICK if options.quick else DEFAULT
+    names = [options.only] if options.only else [OFFICIAL, PERDURE]
+    loads = options.loads or (LOADS_QUICK if options.quick else LOADS)
+    samples = uvloop.run(measure(names, loads, plan, options.profile))
     print(render(samples))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Drive Perdure and the official dev server in turn with one load, and compare them.",
+        epilog="Data files live in the temporary directory (TMPDIR): the disk under it is part of what is measured.",
+    )
     parser.add_argument("--quick", action="store_true", help="one short round, about half a minute: a smoke test")
     parser.add_argument("--only", choices=[OFFICIAL, PERDURE], help="run one server; the last line has its figures")
-    parser.add_argument("--loads", type=_loads, default=LOADS, help="such as 1,20 or 20x10 (ten activities each)")
-    parser.add_argument(
-        "--profile", type=Path, metavar="FILE", help="one round of ours under cProfile"
-    )
-    return parser.parse_args(arguments)
+    parser.add_argument("--loads", type=_loads, help="workflows at once, such as 1,20 or 20x10 (ten activities each)")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="one round of Perdure alone, under cProfile")
+    options = parser.parse_args(arguments)
+    if options.profile:
+        if options.only == OFFICIAL:
+            parser.error("--profile is for Perdure: leave out --only official")
+        options.only = PERDURE
+    return options
 
 
 def _loads(text: str) -> list[Load]:
-    return [Load.parse(part) for part in text.split(",")]
+    try:
+        return [Load.parse(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -89,6 +89,4 @@ class Customers:
                 raise BenchError(f"{workflow_id}: the wait for the close event ended without it")
         last = reply.history.events[-1]
         if last.workflow_execution_completed_event_attributes.result != RESULT:
-            raise BenchError(
-                f"{workflow_id}: ended by {EventType.Name(last.event_type)} or with another result"
-            )
+            raise BenchError(f"{workflow_id}: ended by {EventType.Name(last.event_type)} or with another result")

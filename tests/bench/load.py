@@ -1,5 +1,6 @@
 """What is asked of a server: the load's size, and what customers and worker must agree on."""
 
+import re
 from dataclasses import dataclass
 
 from temporalio.api.common.v1 import Payload, Payloads
@@ -23,12 +24,11 @@ class Load:
 
     @classmethod
     def parse(cls, text: str) -> "Load":
-        """Raises ValueError for anything but `N` or `NxA` with both at least 1."""
-        concurrency, _, activities = text.partition("x")
-        load = cls(int(concurrency), int(activities or 1))
-        if load.concurrency < 1 or load.activities < 1:
-            raise ValueError(text)
-        return load
+        """Raises ValueError for anything but `N` or `NxA`, both at least 1."""
+        match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
+        if match is None:
+            raise ValueError(f"expected a load such as 20 or 20x10, not {text!r}")
+        return cls(int(match[1]), int(match[2] or 1))
 
     def __str__(self) -> str:
         return str(self.concurrency) if self.activities == 1 else f"{self.concurrency}x{self.activities}"

@@ -35,10 +35,8 @@ class Server:
 def _command(name: str, profile: Path | None) -> list[str]:
     if name == OFFICIAL:
         return [str(BIN / "temporal"), "server", "start-dev"]
-    if profile:
-        start = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "services.cli"]
-        return [*start, "server", "start-dev", "--ip", "127.0.0.1"]
-    return [str(BIN / "perdure"), "server", "start-dev", "--ip", "127.0.0.1"]
+    profiler = [sys.executable, "-m", "cProfile", "-o", str(profile)] if profile else []
+    return [*profiler, str(BIN / "perdure"), "server", "start-dev", "--ip", "127.0.0.1"]
 
 
 def _free_ports(count: int) -> list[int]:
