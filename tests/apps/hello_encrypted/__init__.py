@@ -1,0 +1,1 @@
+"""Hello world whose payloads the server cannot read."""

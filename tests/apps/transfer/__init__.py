@@ -1,0 +1,1 @@
+"""A money transfer: two child workflows and a refund when the second fails."""
