@@ -1,2 +1,5 @@
-def main() -> None:
-    raise SystemExit("not yet")
+"""The `perdure` command."""
+
+from services.cli.command import main
+
+__all__ = ["main"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.config.errors import ConfigError, nearest
+from services.config.settings import known_keys
 from services.config.static import (
     RPC,
     SEARCH_ATTRIBUTE_TYPES,
@@ -121,6 +122,13 @@ def parse_dynamic_override(text: str) -> tuple[str, Any]:
     """Read `KEY=VALUE`, where the value is JSON."""
     name, value = _split(text, "", 'KEY=VALUE, VALUE in JSON, such as 5, true or "text"')
     try:
-        return name, json.loads(value)
+        parsed = json.loads(value)
     except json.JSONDecodeError:
         raise ConfigError(name, repr(value), 'a JSON value, such as 5, true or "text"') from None
+    known = known_keys().get(name.lower())
+    try:
+        if known is not None:  # an unknown key is warned of when the server starts
+            known.check(parsed)
+    except ValueError as error:
+        raise ConfigError(name, value, str(error)) from None
+    return name, parsed

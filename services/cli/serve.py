@@ -1,0 +1,61 @@
+"""Run one host in this process, with what belongs to the process itself: its log and its metrics endpoint."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from services.config import Log, LogFormat, LogLevel, ServerConfig
+
+
+def serve(config: "ServerConfig", announce: "Callable[[ServerConfig], None]" = lambda _config: None) -> int:
+    """Serve until stopped and return the exit code. `announce` is told the configuration, with real ports, first."""
+    from services.config import ConfigError
+
+    with ExitStack() as process:
+        _open_log(config.log, process)
+        config = _open_metrics(config, process)
+        run: Callable[[ServerConfig], int] = import_module("services.host").run
+        announce(config)
+        try:
+            return run(config)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from None
+
+
+def _open_log(log: "Log", process: ExitStack) -> None:
+    from services.telemetry import configure_logging
+
+    stream: TextIO = sys.stdout if log.stdout else sys.stderr
+    if log.output_file:
+        try:
+            stream = process.enter_context(Path(log.output_file).open("a", encoding="utf-8", buffering=1))
+        except OSError as error:
+            raise click.UsageError(f"log.outputFile: {log.output_file}: {error.strerror}") from None
+    level: LogLevel = log.level or "info"
+    form: LogFormat = log.format or "json"
+    configure_logging(level=level, form="pretty" if form == "console" else form, stream=stream)
+
+
+def _open_metrics(config: "ServerConfig", process: ExitStack) -> "ServerConfig":
+    """Serve /metrics when it is asked for. A port of 0 is replaced by the one the system chose."""
+    prometheus = config.global_.metrics.prometheus
+    if prometheus is None:
+        return config
+    from services.telemetry import MetricsServer
+
+    host, port = prometheus.address
+    try:
+        endpoint: MetricsServer = MetricsServer(host, port, path=prometheus.handler_path)
+    except OSError as error:
+        raise click.ClickException(f"cannot serve metrics on {prometheus.listen_address}: {error.strerror}") from None
+    process.callback(endpoint.stop)
+    address = prometheus.listen_address.rpartition(":")[0] + f":{endpoint.address[1]}"
+    metrics = replace(config.global_.metrics, prometheus=replace(prometheus, listen_address=address))
+    return replace(config, global_=replace(config.global_, metrics=metrics))
