@@ -1,11 +1,12 @@
 """Messages as text, with what may legitimately differ between two servers taken out.
 
-Everything that is normalised is in this file: `IGNORED` (left out), `OPAQUE` (only its presence counts),
-times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must be equal.
+Everything that is normalised is in this file: `IGNORED` (left out), `MEASURED` (rounded), `OPAQUE` (only its
+presence counts), times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must be equal.
 """
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import temporalio.api.errordetails.v1
@@ -40,6 +41,19 @@ IGNORED = {
     "GetClusterInfoResponse.version_info": "the server's own release notes",
     "GetClusterInfoResponse.history_shard_count": "a choice of the installation",
     "GetSystemInfoResponse.server_version": "the server's own version",
+}
+
+# Duration (message.field) -> how exact it is, and why no more.
+MEASURED: dict[str, tuple[Callable[[float], float], str]] = {
+    "WorkflowExecutionStartedEventAttributes.first_workflow_task_backoff": (
+        lambda value: math.ceil(round(value, 1)),
+        "what is left of a second: until a cron slot, or since the run that continued as new began",
+    ),
+    "PendingActivityInfo.current_retry_interval": (lambda value: round(value, 1), "recomputed from two measured times"),
+    "WorkflowTaskScheduledEventAttributes.start_to_close_timeout": (
+        lambda value: value if value.is_integer() else math.nan,
+        "from the fourth attempt on it grows by a random amount",
+    ),
 }
 
 # Field name -> why its content is the server's own business; that it is set is compared.
@@ -84,7 +98,7 @@ class Normaliser:
             case Timestamp():
                 yield f"{indent}{label}: {'<time>' if value.seconds > 0 else '<zero time>'}"
             case Duration():
-                yield f"{indent}{label}: {value.seconds + value.nanos / 1e9:g}s"
+                yield f"{indent}{label}: {_seconds(field, value):g}s"
             case AnyMessage():
                 yield from self.packed(label, value, indent)
             case Message():
@@ -112,6 +126,13 @@ class Normaliser:
             yield f"{indent}  {value.value!r}"
             return
         yield from self.lines(inner, indent + "  ")
+
+
+def _seconds(field: FieldDescriptor, value: Duration) -> float:
+    exact = value.seconds + value.nanos / 1e9
+    owner = field.containing_type.name if field.containing_type is not None else ""
+    measure, _ = MEASURED.get(f"{owner}.{field.name}", (None, ""))
+    return exact if measure is None else measure(exact)
 
 
 def _short(text: str) -> str:

@@ -61,12 +61,11 @@ async def activity_times_normalised(w: Wire) -> None:
         "heartbeat over start to close": Schedule(start_to_close_timeout=seconds(5), heartbeat_timeout=seconds(9)),
         "start over close": Schedule(schedule_to_close_timeout=seconds(5), schedule_to_start_timeout=seconds(9)),
         "retry": Schedule(retry_policy=RetryPolicy(initial_interval=seconds(2), maximum_attempts=4)),
-        "no queue": Schedule(start_to_close_timeout=seconds(5)),
     }
     for index, (note, change) in enumerate(cases.items()):
         other = w.other(str(index))
         await other.start(api.StartWorkflowExecutionRequest(workflow_run_timeout=seconds(50)), note=note)
-        await other.turn(schedule_activity("a", "" if note == "no queue" else other.queue, change))
+        await other.turn(schedule_activity("a", other.queue, change))
 
 
 @scenario
@@ -88,11 +87,15 @@ async def activity_fails_for_good(w: Wire) -> None:
 
 
 @scenario
-async def activity_fails_without_a_failure(w: Wire) -> None:
-    """A worker may fail to say why."""
+async def activity_fails_with_odd_failures(w: Wire) -> None:
+    """A worker that does not say why, and one that says it without a kind."""
     task = await start_activity(w, Schedule(retry_policy=ONCE))
-    await w.fail_activity(task, Failure())
-    await w.turn(complete_workflow())
+    request = api.RespondActivityTaskFailedRequest(namespace=w.namespace, task_token=task.task_token)
+    await w.attempt(w.rpc.RespondActivityTaskFailed, request, note="no failure")
+    request.failure.message = "boom"
+    await w.attempt(w.rpc.RespondActivityTaskFailed, request, note="no kind")
+    request.failure.CopyFrom(failure())
+    await w.attempt(w.rpc.RespondActivityTaskFailed, request, note="after all")
 
 
 @scenario
@@ -167,10 +170,13 @@ async def activity_fails_with_heartbeat_details(w: Wire) -> None:
 async def activity_completed_by_id(w: Wire) -> None:
     """Heartbeat and completion by the ids of workflow and activity."""
     await start_activity(w)
-    ids = {"namespace": w.namespace, "workflow_id": w.name, "activity_id": "a", "identity": "someone"}
-    beat = api.RecordActivityTaskHeartbeatByIdRequest(**ids, details=payloads("halfway"))
+    beat = api.RecordActivityTaskHeartbeatByIdRequest(
+        namespace=w.namespace, workflow_id=w.name, activity_id="a", details=payloads("halfway"), identity="someone"
+    )
     await w.call(w.rpc.RecordActivityTaskHeartbeatById, beat)
-    complete = api.RespondActivityTaskCompletedByIdRequest(**ids, result=payloads("out"))
+    complete = api.RespondActivityTaskCompletedByIdRequest(
+        namespace=w.namespace, workflow_id=w.name, activity_id="a", result=payloads("out"), identity="someone"
+    )
     await w.call(w.rpc.RespondActivityTaskCompletedById, complete)
     await w.attempt(w.rpc.RespondActivityTaskCompletedById, complete, note="again")
     await w.turn(complete_workflow())
@@ -203,19 +209,39 @@ async def activity_by_id_where_nobody_is(w: Wire) -> None:
     await w.describe()
 
 
+async def answer_in_every_way(w: Wire, task: api.PollActivityTaskQueueResponse, note: str) -> None:
+    """All that a worker can say of a task."""
+    space, token = w.namespace, task.task_token
+    await w.attempt(
+        w.rpc.RespondActivityTaskCompleted,
+        api.RespondActivityTaskCompletedRequest(namespace=space, task_token=token),
+        note=note,
+    )
+    await w.attempt(
+        w.rpc.RespondActivityTaskFailed,
+        api.RespondActivityTaskFailedRequest(namespace=space, task_token=token, failure=failure()),
+        note=note,
+    )
+    await w.attempt(
+        w.rpc.RespondActivityTaskCanceled,
+        api.RespondActivityTaskCanceledRequest(namespace=space, task_token=token),
+        note=note,
+    )
+    await w.attempt(
+        w.rpc.RecordActivityTaskHeartbeat,
+        api.RecordActivityTaskHeartbeatRequest(namespace=space, task_token=token),
+        note=note,
+    )
+
+
 @scenario
 async def activity_answered_twice(w: Wire) -> None:
     """The second answer finds nothing, whatever it says."""
     task = await start_activity(w)
     await w.complete_activity(task)
-    token = {"namespace": w.namespace, "task_token": task.task_token}
-    await w.attempt(w.rpc.RespondActivityTaskCompleted, api.RespondActivityTaskCompletedRequest(**token))
-    await w.attempt(w.rpc.RespondActivityTaskFailed, api.RespondActivityTaskFailedRequest(**token, failure=failure()))
-    await w.attempt(w.rpc.RespondActivityTaskCanceled, api.RespondActivityTaskCanceledRequest(**token))
-    await w.attempt(w.rpc.RecordActivityTaskHeartbeat, api.RecordActivityTaskHeartbeatRequest(**token))
+    await answer_in_every_way(w, task, "completed")
     await w.turn(complete_workflow())
-    await w.attempt(w.rpc.RespondActivityTaskCompleted, api.RespondActivityTaskCompletedRequest(**token), note="closed")
-    await w.attempt(w.rpc.RecordActivityTaskHeartbeat, api.RecordActivityTaskHeartbeatRequest(**token), note="closed")
+    await answer_in_every_way(w, task, "closed")
 
 
 @scenario
@@ -223,10 +249,9 @@ async def activity_token_of_an_earlier_attempt(w: Wire) -> None:
     """The worker of a lost attempt cannot speak for the next one."""
     early = await start_activity(w)
     await w.fail_activity(early, failure())
+    await answer_in_every_way(w, early, "before the next attempt")
     task = await w.activity_task()
-    token = {"namespace": w.namespace, "task_token": early.task_token}
-    await w.attempt(w.rpc.RespondActivityTaskCompleted, api.RespondActivityTaskCompletedRequest(**token))
-    await w.attempt(w.rpc.RecordActivityTaskHeartbeat, api.RecordActivityTaskHeartbeatRequest(**token))
+    await answer_in_every_way(w, early, "during the next attempt")
     await w.complete_activity(task)
     await w.turn(complete_workflow())
 
@@ -236,10 +261,7 @@ async def activity_outlives_its_workflow(w: Wire) -> None:
     """A closed workflow's activity is told to stop."""
     task = await start_activity(w)
     await w.terminate()
-    token = {"namespace": w.namespace, "task_token": task.task_token}
-    await w.attempt(w.rpc.RecordActivityTaskHeartbeat, api.RecordActivityTaskHeartbeatRequest(**token))
-    await w.attempt(w.rpc.RespondActivityTaskCompleted, api.RespondActivityTaskCompletedRequest(**token))
-    await w.attempt(w.rpc.RespondActivityTaskFailed, api.RespondActivityTaskFailedRequest(**token, failure=failure()))
+    await answer_in_every_way(w, task, "terminated")
 
 
 @scenario
@@ -303,6 +325,7 @@ async def activity_bad_commands(w: Wire) -> None:
             "long id": schedule_activity("x" * 1001, w.queue),
             "no time": no_time,
             "no type": no_type,
+            "no queue": schedule_activity("a", ""),
             "long queue": schedule_activity("a", "x" * 1001),
             "reserved queue": schedule_activity("a", "/_sys/other/1"),
             **{note: schedule_activity("a", w.queue, change) for note, change in changes.items()},

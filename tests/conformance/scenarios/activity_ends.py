@@ -195,11 +195,18 @@ async def activity_cancelled_between_attempts(w: Wire) -> None:
 
 @scenario
 async def activity_cancelled_twice(w: Wire) -> None:
-    """The second request does nothing; a request for nothing fails the task."""
+    """A second request fails the workflow task."""
     await start_activity(w)
     await cancel_first_activity(w)
     await w.signal()
-    await w.turn(cancel_activity(await scheduled_event_id(w)))
+    request = w.completion(await w.workflow_task(), cancel_activity(await scheduled_event_id(w)))
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, request)
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def activity_cancelled_where_none_is(w: Wire) -> None:
+    """Requests about events that are no pending activity."""
     await w.each_alone({"unknown": cancel_activity(5), "zero": cancel_activity(0), "no activity": cancel_activity(1)})
 
 
