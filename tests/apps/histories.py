@@ -51,11 +51,9 @@ async def replay(histories: Iterable[WorkflowHistory], workflows: Sequence[type]
 
 
 def check_sound(history: WorkflowHistory) -> None:
-    """Event ids count from 1 without a gap, time does not go back, and no workflow task failed by disagreement."""
+    """Event ids count from 1 without a gap, and no workflow task failed for disagreement or in our code."""
     ids = [event.event_id for event in history.events]
     assert ids == list(range(1, len(ids) + 1)), f"{history.workflow_id}: event ids {ids}"
-    times = [event.event_time.ToNanoseconds() for event in history.events]
-    assert times == sorted(times), f"{history.workflow_id}: time goes back"
     for event in history.events:
         cause = event.workflow_task_failed_event_attributes.cause
         assert cause not in OUR_FAULT_CAUSES, f"{history.workflow_id}: {event}"

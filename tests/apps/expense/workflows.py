@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from temporalio import workflow
@@ -23,15 +23,6 @@ ITEMS_PER_RUN = 3  # then the report continues as new, so that a history stays s
 REMINDERS_BEFORE_ESCALATION = 2
 TRY_TIMEOUT = timedelta(seconds=2)
 UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(milliseconds=400))
-
-
-@dataclass(frozen=True)
-class Report:
-    employee: str
-    manager: str
-    director: str
-    items: list[Item]
-    remind_after_seconds: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Report:
+    employee: str
+    manager: str
+    director: str
+    items: list[Item]
+    remind_after_seconds: float = 0.5
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True)
 class Status:
     settled_count: int
     waits_for: str | None  # the person whose decision the report waits for
@@ -67,19 +68,19 @@ class Status:
 @workflow.defn
 class ExpenseReportWorkflow:
     @workflow.init
-    def __init__(self, report: Report, progress: Progress | None = None) -> None:
+    def __init__(self, report: Report) -> None:
         self._report = report
-        self._progress = progress or Progress()
+        self._progress = report.progress
         self._status = Status(self._progress.settled_count, None, None)
 
     @workflow.run
-    async def run(self, report: Report, progress: Progress | None = None) -> Progress:
+    async def run(self, report: Report) -> Progress:
         first = self._progress.settled_count
         for item in report.items[first : first + ITEMS_PER_RUN]:
             await self._settle(item)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._progress.settled_count < len(report.items):
-            workflow.continue_as_new(args=[report, self._progress])
+            workflow.continue_as_new(replace(report, progress=self._progress))
         return self._progress
 
     @workflow.query

@@ -1,0 +1,104 @@
+"""Server and workers die by SIGKILL again and again while all three applications are in use; nothing may show it.
+
+`SEED` and `KILLS` in the environment choose another run, or a longer one. The seed fixes what is asked of the
+applications, how often the payment service fails, and how long each process lives; the machine adds its own chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.apps.drivers import ALL, Driver
+from tests.apps.recorder import Recorder
+from tests.apps.stage import check, recorder_of, worker_of
+from tests.processes import Process, Server
+
+SEED = int(os.environ.get("SEED", "1"))
+KILLS = int(os.environ.get("KILLS", "100"))
+SERVER_SHARE = 0.4  # of the kills; the workers share the rest
+LIFE_SECONDS = (0.1, 0.4)  # from being ready to being killed
+USERS_PER_APPLICATION = 4
+SECONDS_MAX = 60 + 3.0 * KILLS
+
+
+@dataclass
+class Chaos:
+    """What happens in one run of the test."""
+
+    server: Server
+    applications: Sequence[tuple[Driver, Recorder, Process]]
+    kills: int = 0
+    finished: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Kill as often as asked while the applications are used; then let them finish."""
+        server_kills = round(KILLS * SERVER_SHARE)
+        shares = _divide(KILLS - server_kills, len(self.applications))
+        async with asyncio.TaskGroup() as users:
+            for driver, recorder, _ in self.applications:
+                numbers = itertools.count()
+                for _ in range(USERS_PER_APPLICATION):
+                    users.create_task(self._use(driver, recorder, numbers))
+            async with asyncio.TaskGroup() as killers:
+                killers.create_task(self._kill(self.server, "server", server_kills))
+                for (driver, _, worker), share in zip(self.applications, shares, strict=True):
+                    killers.create_task(self._kill(worker, driver.name, share))
+            self.over.set()
+
+    async def _use(self, driver: Driver, recorder: Recorder, numbers: itertools.count[int]) -> None:
+        while not self.over.is_set():
+            await driver.run_one(recorder, next(numbers))
+            self.finished += 1
+
+    async def _kill(self, victim: Process, name: str, times: int) -> None:
+        chance = random.Random(f"{SEED}/kills/{name}")
+        for _ in range(times):
+            await asyncio.sleep(chance.uniform(*LIFE_SECONDS))
+            victim.check_alive()
+            victim.kill()
+            self.kills += 1
+            await asyncio.to_thread(victim.start)
+
+
+async def test_kills_lose_nothing(tmp_path: Path) -> None:
+    began = time.monotonic()
+    replay_command = f"SEED={SEED} KILLS={KILLS} .venv/bin/python -m pytest {Path(__file__).name}"
+    chaos: Chaos | None = None
+    with Server(tmp_path) as server:
+        applications = []
+        try:
+            async with asyncio.timeout(SECONDS_MAX):
+                for kind in ALL:
+                    driver = kind(tmp_path, SEED)
+                    worker = worker_of(driver, server, tmp_path)
+                    await asyncio.to_thread(worker.start)
+                    applications.append((driver, await recorder_of(driver, server), worker))
+                chaos = Chaos(server, applications)
+                await chaos.run()
+                killed_for = time.monotonic() - began
+                replayed = [await check(driver, recorder) for driver, recorder, _ in applications]
+        except BaseException as failure:
+            failure.add_note(f"to replay: {replay_command}")
+            raise
+        finally:
+            for _, _, worker in applications:
+                worker.kill()
+    assert chaos.kills == KILLS
+    assert all(replayed), "an application did nothing"
+    print(
+        f"{chaos.kills} kills, {chaos.finished} workflows, {sum(replayed)} histories replayed,"
+        f" {killed_for:.0f} s of {time.monotonic() - began:.0f} s under fire"
+    )
+
+
+def _divide(total: int, parts: int) -> list[int]:
+    """Near-equal whole parts."""
+    return [total * (part + 1) // parts - total * part // parts for part in range(parts)]
