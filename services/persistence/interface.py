@@ -107,7 +107,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunWrite:
-    """One run's part of a commit. `expected_version` 0: the run must not exist; else the stored version must equal it."""
+    """One run's part of a commit. `expected_version` 0: the run must not exist; else it must be the stored version."""
 
     run_id: str
     expected_version: int
@@ -215,11 +215,11 @@ class ShardStore(Protocol):
     """Shards, runs, histories and outboxes."""
 
     async def acquire_shard(self, shard_id: int, owner: str) -> ShardRecord:
-        """Bumps the shard's range id by compare-and-set (creating the shard at range id 1) and returns the new record."""
+        """Bumps the shard's range id by compare-and-set (creating it at range id 1) and returns the new record."""
         ...
 
     async def commit(self, commit: Commit) -> Outcome:
-        """Writes one transaction under the shard's fence. Durable before it answers. Raises UnknownOutcome, StoreError."""
+        """Writes one transaction under the shard's fence, durable before it answers. Raises UnknownOutcome, StoreError."""
         ...
 
     async def read_current(self, shard_id: int, namespace_id: str, workflow_id: str) -> CurrentRecord | None: ...
@@ -288,7 +288,7 @@ class NamespaceStore(Protocol):
         ...
 
     async def update_namespace(self, record: NamespaceRecord) -> bool:
-        """Replaces the record whose stored version is `record.version - 1` (a rename included); False when it is not."""
+        """Replaces the record of version `record.version - 1` (a rename included); False when that is not stored."""
         ...
 
     async def read_namespace(self, *, namespace_id: str = "", name: str = "") -> NamespaceRecord | None: ...

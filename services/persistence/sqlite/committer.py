@@ -1,0 +1,159 @@
+"""Group commit: everything that waits becomes one SQLite transaction, made durable by one fsync.
+
+Statements run on the event loop's thread and only COMMIT, which waits for the disk, runs on a thread of its own.
+The other way round, with the statements on that thread too, each of them would have to take the interpreter's lock
+back from a busy event loop and wait for it up to the switch interval (5 ms): a batch of 20 commits has 150 statements.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from services.persistence.interface import StoreError, UnknownOutcome
+
+T = TypeVar("T")
+
+# How many writes that nobody waits for (visibility, deletes behind a watermark) one transaction takes along: about
+# 2 ms of work, so that a flood of them does not hold up a commit.
+LEISURELY_PER_BATCH_MAX = 32
+
+SYNCHRONOUS_FULL = 2  # what PRAGMA synchronous answers for it
+
+Work = Callable[[sqlite3.Connection], T]
+
+
+@dataclass(slots=True)
+class Job(Generic[T]):
+    """A piece of a transaction: `work` runs inside it; `future` gets the answer once it is on disk."""
+
+    work: Work[T]
+    future: asyncio.Future[T]
+    answer: T | None = None
+    error: Exception | None = None
+
+    def resolve(self, error: Exception | None) -> None:
+        """Answers, unless the caller has gone away."""
+        error = self.error or error
+        if self.future.done():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(self.answer)
+
+
+class Committer:
+    """Owns the write connection. At most one transaction is on its way to the disk; what arrives meanwhile waits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._urgent: deque[Job[object]] = deque()
+        self._leisurely: deque[Job[object]] = deque()
+        # In WAL mode NORMAL means: no fsync now, the next one covers it. It is all that writes need which may be lost.
+        journal_mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+        self._relaxable = journal_mode == "wal" and synchronous == SYNCHRONOUS_FULL
+        self._durable = True
+        self._busy = False
+        self._closed = False
+        self._orders: queue.SimpleQueue[list[Job[object]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_orders, name="sqlite-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T], *, leisurely: bool = False) -> asyncio.Future[T]:
+        """Runs `work` in the next transaction. The answer comes when it is durable (leisurely: when it is written).
+
+        `work` checks before it writes: when it returns, what it wrote will be committed. When it raises, nothing of it
+        is, and the answer is StoreError. A failed COMMIT answers UnknownOutcome.
+        """
+        if self._closed:
+            raise StoreError("the store is closed")
+        job = Job(work, self._loop.create_future())
+        (self._leisurely if leisurely else self._urgent).append(job)
+        if not self._busy:
+            self._busy = True
+            # Not at once: whoever else wants to write in this turn of the event loop comes along.
+            self._loop.call_soon(self._start_batch)
+        return job.future
+
+    async def close(self) -> None:
+        """Commits what was accepted, then stops."""
+        if self._closed:
+            return
+        last = [self.submit(lambda _: None), self.submit(lambda _: None, leisurely=True)]
+        self._closed = True
+        await asyncio.gather(*last, return_exceptions=True)
+        self._orders.put(None)
+        self._thread.join()
+
+    def _start_batch(self) -> None:
+        """Writes what waits and orders its COMMIT."""
+        durable = bool(self._urgent)
+        batch = list(self._urgent)
+        self._urgent.clear()
+        batch += [self._leisurely.popleft() for _ in range(min(len(self._leisurely), LEISURELY_PER_BATCH_MAX))]
+        if not batch:
+            self._busy = False
+            return
+        try:
+            self._set_durable(durable)
+            self._write(batch)
+        except sqlite3.Error as broken:
+            # On a later turn, so that a store that is out of order for long does not take the event loop with it.
+            self._loop.call_soon(self._finish_batch, batch, _because(StoreError, broken))
+        else:
+            self._orders.put(batch)
+
+    def _write(self, batch: list[Job[object]]) -> None:
+        """Leaves an open transaction that holds all of the batch's jobs but those that broke."""
+        while True:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                try:
+                    job.answer = job.work(self._connection)
+                except Exception as broken:
+                    job.error = _because(StoreError, broken)
+                    break
+            else:
+                return
+            # Half of a job may be written, so nothing of the transaction can stay. The others are innocent: once more.
+            self._rollback()
+            batch = [job for job in batch if job.error is None]
+
+    def _commit_orders(self) -> None:
+        """The thread: waits for the disk, so that the event loop need not."""
+        while (batch := self._orders.get()) is not None:
+            error: Exception | None = None
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as broken:
+                error = _because(UnknownOutcome, broken)
+            self._loop.call_soon_threadsafe(self._finish_batch, batch, error)
+
+    def _finish_batch(self, batch: list[Job[object]], error: Exception | None) -> None:
+        if error is not None:
+            self._rollback()
+        for job in batch:
+            job.resolve(error)
+        self._start_batch()
+
+    def _set_durable(self, durable: bool) -> None:
+        if self._relaxable and durable != self._durable:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _because(kind: type[Exception], cause: Exception) -> Exception:
+    error = kind(f"sqlite: {cause}")
+    error.__cause__ = cause
+    return error
