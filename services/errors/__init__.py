@@ -7,7 +7,7 @@ ServiceError
   FailedPrecondition  NamespaceInvalidState  WorkflowNotReady
   PermissionDenied
   ResourceExhausted
-  Unavailable  ShardOwnershipLost
+  Unavailable  ShardOwnershipLost  StickyWorkerUnavailable
   DeadlineExceeded  Canceled  Aborted  Internal  DataLoss  Unimplemented  Unknown
   MultiOperationFailed
 """
@@ -31,6 +31,7 @@ from services.errors.service_errors import (
     ResourceExhausted,
     ServiceError,
     ShardOwnershipLost,
+    StickyWorkerUnavailable,
     Unavailable,
     Unimplemented,
     Unknown,
@@ -57,6 +58,7 @@ __all__ = [
     "ResourceExhausted",
     "ServiceError",
     "ShardOwnershipLost",
+    "StickyWorkerUnavailable",
     "Unavailable",
     "Unimplemented",
     "Unknown",

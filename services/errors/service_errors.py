@@ -178,6 +178,13 @@ class ShardOwnershipLost(Unavailable):
         self.shard_id, self.owner = shard_id, owner
 
 
+class StickyWorkerUnavailable(Unavailable):
+    """Nobody has polled the sticky queue lately; the normal queue can help, a retry here cannot."""
+
+    def __init__(self) -> None:
+        super().__init__("sticky worker unavailable, please use original task queue.")
+
+
 class DeadlineExceeded(ServiceError):
     code = Code.DEADLINE_EXCEEDED
 

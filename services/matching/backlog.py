@@ -1,0 +1,198 @@
+"""The stored tasks of one partition: written under its lease, read back in order, forgotten once they are done.
+
+A queue that never stores anything takes no lease and leaves no row: sticky queues come and go with worker processes.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from services.errors import Unavailable
+from services.matching.settings import MatchingSettings
+from services.matching.tasks import Task
+from services.persistence import BacklogTask, Outcome, QueueKey, QueueStore, StoreError, UnknownOutcome
+from services.protos.matching_pb2 import QueuedTask
+from services.runtime import Clock, TimerHandle
+
+TASKS_PER_RANGE_BITS = 24  # task id = range id << 24 | counter: ids of a later lease are always higher
+COULD_NOT_STORE = "the task queue could not store the task, retry"
+LEASE_LOST = "the task queue has moved to another host, retry"
+
+logger = logging.getLogger(__name__)
+
+
+class Backlog:
+    """Keeps the next tasks in memory; calls `on_loaded` when there are new ones, `on_lost` when the lease is gone."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        key: QueueKey,
+        clock: Clock,
+        settings: MatchingSettings,
+        *,
+        on_loaded: Callable[[], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._store, self._key, self._clock, self._settings = store, key, clock, settings
+        self._on_loaded, self._on_lost = on_loaded, on_lost
+        self.count = 0  # stored and not done
+        self.ack_level = 0  # all up to it are done
+        self.read_level = 0  # all up to it are in memory or done
+        self.range_id = 0  # 0: no lease
+        self._lease_lock = asyncio.Lock()
+        self._task_id_next = 0
+        self._loaded: deque[Task] = deque()
+        self._undone: deque[int] = deque()  # ids read, in order
+        self._done: set[int] = set()  # those of them that are done, but for a prefix already taken off
+        self._more = True  # the store may have tasks past the read level
+        self._changes = 0  # leases taken and appends made: what a read under way may have missed
+        self._reader: asyncio.Task[None] | None = None
+        self._acknowledger: asyncio.Task[None] | None = None
+        self._acknowledge_timer: TimerHandle | None = None
+        self._unacknowledged = 0
+        self._closed = False
+
+    # For pollers.
+    def take(self) -> Task | None:
+        """The oldest task in memory; reads on when few are left."""
+        task = self._loaded.popleft() if self._loaded else None
+        if self._more:
+            self.read()
+        return task
+
+    def put_back(self, task: Task) -> None:
+        """A task that was taken and came to nothing: it is the next again."""
+        self._loaded.appendleft(task)
+
+    def done(self, task: Task) -> None:
+        """The task needs no delivery any more; the store forgets it soon."""
+        self.count -= 1
+        self._done.add(task.task_id)
+        while self._undone and self._undone[0] in self._done:
+            self.ack_level = self._undone.popleft()
+            self._done.remove(self.ack_level)
+        self._unacknowledged += 1
+        if self._unacknowledged >= self._settings.acknowledge_after_tasks:
+            self._acknowledge_soon()
+        elif self._acknowledge_timer is None and not self._closed:
+            self._acknowledge_timer = self._clock.call_later(self._settings.acknowledge_after_s, self._acknowledge_soon)
+
+    def age_s(self) -> float:
+        """How long the oldest undelivered task has been waiting; 0 when there is none."""
+        if not self._loaded:
+            return 0.0
+        return max(0.0, (self._clock.now_ns() - self._loaded[0].queued.create_time_ns) / 1e9)
+
+    # Reading.
+    def read(self) -> None:
+        """Starts reading unless it is under way, memory is full enough, or there is nothing more."""
+        enough = len(self._loaded) >= self._settings.backlog_reload_at
+        if self._more and self._reader is None and not enough and not self._closed:
+            self._reader = asyncio.create_task(self._read())
+
+    async def wait_for_first_read(self) -> None:
+        """Afterwards `count` is what the store says."""
+        self.read()
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
+    async def _read(self) -> None:
+        pause_s = self._settings.retry_s_min
+        try:
+            while self._more and len(self._loaded) < self._settings.backlog_reload_at:
+                try:
+                    await self._read_page()
+                    pause_s = self._settings.retry_s_min
+                except (StoreError, UnknownOutcome):
+                    logger.warning("backlog of %s could not be read", self._key, exc_info=True)
+                    await self._clock.sleep(pause_s)
+                    pause_s = min(2 * pause_s, self._settings.retry_s_max)
+        finally:
+            self._reader = None
+
+    async def _read_page(self) -> None:
+        changes, limit = self._changes, self._settings.backlog_read_max
+        rows = await self._store.read_backlog(self._key, self.read_level, limit)
+        if rows and self.range_id == 0:
+            await self._lease()
+        for row in rows:
+            if row.task_id > self.read_level:
+                self._loaded.append(Task(QueuedTask.FromString(row.blob), row.task_id))
+                self._undone.append(row.task_id)
+                self.read_level = row.task_id
+        if len(rows) < limit and changes == self._changes:
+            self._more = False
+        if rows:
+            self._on_loaded()
+
+    # Writing.
+    async def append(self, tasks: Sequence[Task]) -> None:
+        """Stores the tasks, all or none; one call at a time. Raises Unavailable; they may be stored even so."""
+        try:
+            if self.range_id == 0 or (self._task_id_next + len(tasks)) >> TASKS_PER_RANGE_BITS != self.range_id:
+                await self._lease()
+            first = self._task_id_next
+            self._task_id_next += len(tasks)
+            rows = [BacklogTask(task_id=first + i, blob=t.queued.SerializeToString()) for i, t in enumerate(tasks)]
+            outcome = await self._store.append_backlog(self._key, self.range_id, rows)
+        except (StoreError, UnknownOutcome) as error:
+            raise Unavailable(COULD_NOT_STORE) from error
+        if outcome is not Outcome.COMMITTED:
+            self._on_lost()
+            raise Unavailable(LEASE_LOST)
+        self.count += len(tasks)
+        self._changes += 1
+        if self._more or self._reader is not None or len(self._loaded) >= self._settings.backlog_read_max:
+            self._more = True
+            self.read()
+            return
+        for task, row in zip(tasks, rows, strict=True):  # nothing lies between them and what is in memory
+            task.task_id = self.read_level = row.task_id
+            self._loaded.append(task)
+            self._undone.append(task.task_id)
+
+    async def _lease(self) -> None:
+        async with self._lease_lock:
+            lease = await self._store.lease_queue(self._key)
+            if self.range_id == 0:
+                self.count = await self._store.backlog_count(self._key)
+                self.ack_level = lease.ack_level
+                self.read_level = max(self.read_level, lease.ack_level)
+                self._more = True  # whoever had the lease before may have stored more since we looked
+            self.range_id = lease.range_id
+            self._changes += 1
+            self._task_id_next = (lease.range_id << TASKS_PER_RANGE_BITS) + 1
+
+    # Forgetting.
+    def _acknowledge_soon(self) -> None:
+        if self._acknowledge_timer is not None:
+            self._acknowledge_timer.cancel()
+            self._acknowledge_timer = None
+        if self._acknowledger is None and not self._closed:
+            self._acknowledger = asyncio.create_task(self._acknowledge())
+
+    async def _acknowledge(self) -> None:
+        try:
+            self._unacknowledged = 0
+            outcome = await self._store.acknowledge_backlog(self._key, self.range_id, self.ack_level)
+            if outcome is not Outcome.COMMITTED:
+                self._on_lost()
+        except (StoreError, UnknownOutcome):  # what stays is delivered again, and found to be done
+            logger.warning("backlog of %s could not be acknowledged", self._key, exc_info=True)
+        finally:
+            self._acknowledger = None
+
+    async def close(self) -> None:
+        """Stops reading and writes the last ack level. What is in memory stays in the store."""
+        self._closed = True
+        if self._acknowledge_timer is not None:
+            self._acknowledge_timer.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        if self._acknowledger is not None:
+            await asyncio.wait([self._acknowledger])
+        if self._unacknowledged:
+            await self._acknowledge()
