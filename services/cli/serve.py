@@ -35,7 +35,8 @@ def _open_log(log: "Log", process: ExitStack) -> None:
     stream: TextIO = sys.stdout if log.stdout else sys.stderr
     if log.output_file:
         try:
-            stream = process.enter_context(Path(log.output_file).open("a", encoding="utf-8", buffering=1))
+            opened = Path(log.output_file).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed with the process)
+            stream = process.enter_context(opened)
         except OSError as error:
             raise click.UsageError(f"log.outputFile: {log.output_file}: {error.strerror}") from None
     level: LogLevel = log.level or "info"

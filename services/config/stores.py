@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from services.config.errors import require, require_port
+from services.config.errors import ConfigError, require, require_port
 
 _NO_TIME = timedelta()
 
@@ -127,7 +127,8 @@ class DataStore:
     def __post_init__(self) -> None:
         kinds = ("sql", "cassandra", "elasticsearch", "custom_datastore")
         given = [kind for kind in kinds if getattr(self, kind) is not None]
-        require(len(given) == 1, "", " and ".join(given) or "no store", "one of sql, cassandra, elasticsearch")
+        if len(given) != 1:
+            raise ConfigError("", " and ".join(given) or "no store", "one of sql, cassandra, elasticsearch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
