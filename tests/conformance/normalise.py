@@ -1,7 +1,8 @@
 """Messages as text, with what may legitimately differ between two servers taken out.
 
 Everything that is normalised is in this file: `IGNORED` (left out), `MEASURED` (rounded), `OPAQUE` (only its
-presence counts), times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must be equal.
+presence counts), times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must
+be equal.
 """
 
 import math

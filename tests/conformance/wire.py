@@ -5,6 +5,7 @@ The scenario plays the worker itself, so it decides what happens when, and histo
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -80,6 +81,28 @@ class Wire:
             return None
         self.transcript.settle(entry, reply)
         return reply
+
+    async def unrecorded(self, method: "grpc.UnaryUnaryMultiCallable[Q, R]", request: Q) -> R:
+        """Make a call that is no part of the story."""
+        send = cast(Callable[..., Awaitable[R]], method)
+        try:
+            return await send(request, timeout=CALL_LIMIT_S)
+        except grpc.aio.AioRpcError as error:
+            raise Stopped(f"{type(request).__name__}: {error.code().name} {error.details()}") from error
+
+    async def until(
+        self, method: "grpc.UnaryUnaryMultiCallable[Q, R]", request: Q, holds: Callable[[R], bool] = lambda _: True
+    ) -> R:
+        """Repeat a call until it succeeds and its reply `holds`; only that reply is recorded."""
+        entry = self.transcript.enter(f"until {type(request).__name__.removesuffix('Request')}")
+        async with asyncio.timeout(CALL_LIMIT_S):
+            while True:
+                with contextlib.suppress(Stopped):
+                    reply = await self.unrecorded(method, request)
+                    if holds(reply):
+                        self.transcript.settle(entry, reply)
+                        return reply
+                await asyncio.sleep(0.05)
 
     def note(self, text: str) -> None:
         """Record something the scenario found out by itself."""
@@ -292,7 +315,7 @@ class Wire:
         request = self._history_request(workflow_id, run_id)
         events: list[HistoryEvent] = []
         while True:
-            reply = await self._history(request)
+            reply = await self.unrecorded(self.rpc.GetWorkflowExecutionHistory, request)
             events.extend(reply.history.events)
             request.next_page_token = reply.next_page_token
             if not request.next_page_token:
@@ -303,7 +326,7 @@ class Wire:
         request = self._history_request(workflow_id, run_id)
         request.wait_new_event = True
         while True:
-            reply = await self._history(request)
+            reply = await self.unrecorded(self.rpc.GetWorkflowExecutionHistory, request)
             for event in reply.history.events:
                 if event.event_type == kind:
                     return event
@@ -317,7 +340,7 @@ class Wire:
         request.wait_new_event = True
         request.history_event_filter_type = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
         while True:
-            reply = await self._history(request)
+            reply = await self.unrecorded(self.rpc.GetWorkflowExecutionHistory, request)
             if reply.history.events:
                 return reply.history.events[-1]
             request.next_page_token = reply.next_page_token
@@ -326,13 +349,6 @@ class Wire:
 
     def _history_request(self, workflow_id: str, run_id: str) -> HistoryRequest:
         return HistoryRequest(namespace=self.namespace, execution=self.execution(workflow_id, run_id))
-
-    async def _history(self, request: HistoryRequest) -> HistoryReply:
-        send = cast(Callable[..., Awaitable[HistoryReply]], self.rpc.GetWorkflowExecutionHistory)
-        try:
-            return await send(request, timeout=CALL_LIMIT_S)
-        except grpc.aio.AioRpcError as error:
-            raise Stopped(f"reading the history of {request.execution.workflow_id}: {error.details()}") from error
 
 
 def over(request: M, change: M | None) -> M:
@@ -368,8 +384,14 @@ async def _tell_histories(wire: Wire) -> None:
     while remaining := [run for run in wire.transcript.runs if run not in told]:
         workflow_id, run_id = remaining[0]
         told.add((workflow_id, run_id))
-        wire.transcript.enter(f"the history of {workflow_id} {run_id}")
-        for event in await wire.events(workflow_id, run_id):
+        entry = wire.transcript.enter(f"the history of {workflow_id} {run_id}")
+        try:
+            events = await wire.events(workflow_id, run_id)
+        except Stopped:
+            # Commands may name runs that never were.
+            entry.title += ": none"
+            continue
+        for event in events:
             wire.transcript.settle(wire.transcript.enter(f"event {event.event_id}"), event)
             attributes = getattr(event, event.WhichOneof("attributes") or "", None)
             wire.transcript.ran(workflow_id, getattr(attributes, "new_execution_run_id", ""))

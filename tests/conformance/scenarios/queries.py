@@ -106,7 +106,7 @@ async def query_with_a_task(w: Wire) -> None:
     await w.turn()
     await w.signal()
     asked = ask(w)
-    await w.describe()
+    await w.let_time_pass(1)  # nothing tells that a query has arrived
     task = await w.workflow_task()
     results = {key: WorkflowQueryResult(result_type=ANSWERED, answer=payloads("out")) for key in task.queries}
     await w.complete(task, change=api.RespondWorkflowTaskCompletedRequest(query_results=results))
@@ -120,7 +120,7 @@ async def query_with_a_task_fails(w: Wire) -> None:
     await w.turn()
     await w.signal()
     asked = ask(w)
-    await w.describe()
+    await w.let_time_pass(1)  # nothing tells that a query has arrived
     task = await w.workflow_task()
     results = {
         key: WorkflowQueryResult(result_type=FAILED, error_message="no", failure=failure("no")) for key in task.queries
@@ -134,6 +134,7 @@ async def query_before_the_first_task(w: Wire) -> None:
     """A query waits for a workflow's first task to complete, then gets a task of its own."""
     await w.start()
     asked = ask(w)
+    await w.let_time_pass(1)
     await w.turn()
     await w.call(w.rpc.RespondQueryTaskCompleted, answer(w, await w.workflow_task()))
     await asked

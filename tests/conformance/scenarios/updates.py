@@ -70,6 +70,11 @@ def ask(w: Wire, request: api.UpdateWorkflowExecutionRequest | None = None) -> A
     return asyncio.create_task(w.attempt(w.rpc.UpdateWorkflowExecution, request or update(w)))
 
 
+async def admitted(w: Wire, update_id: str = "u") -> None:
+    """Wait until the server has an update that is on its way."""
+    await w.until(w.rpc.PollWorkflowExecutionUpdate, poll(w, update_id, "UNSPECIFIED"))
+
+
 def message(update_id: str, suffix: str, body: AnyProto) -> Message:
     """What the worker says of an update."""
     packed = AnyMessage()
@@ -143,7 +148,7 @@ async def update_with_the_first_task(w: Wire) -> None:
     """An update to a workflow that no worker has seen yet."""
     await w.start()
     asked = ask(w)
-    await w.describe()
+    await admitted(w)
     task = await w.workflow_task()
     await say(w, task, accept(task), respond(), then=complete_workflow())
     await asked
@@ -249,9 +254,9 @@ async def update_two_in_one_task(w: Wire) -> None:
     """Two updates that wait share a task, in their order."""
     await w.start()
     asked = [ask(w, update(w, "one"))]
-    await w.describe()
+    await admitted(w, "one")
     asked.append(ask(w, update(w, "two")))
-    await w.describe()
+    await admitted(w, "two")
     task = await w.workflow_task()
     await say(w, task, accept(task, 0), respond("one"), accept(task, 1), respond("two"))
     await asyncio.gather(*asked)
@@ -273,7 +278,7 @@ async def update_unaccepted_at_the_close(w: Wire) -> None:
     await w.start()
     task = await w.workflow_task()
     asked = ask(w)
-    await w.describe()
+    await admitted(w)
     await w.complete(task, complete_workflow())
     await asked
 
@@ -284,7 +289,7 @@ async def update_open_at_the_termination(w: Wire) -> None:
     await w.start()
     await w.workflow_task()
     asked = ask(w)
-    await w.describe()
+    await admitted(w)
     await w.terminate()
     await asked
 
