@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from services.config.duration import parse_duration
@@ -153,6 +153,6 @@ class KnownKey(NamedTuple):
 @cache
 def known_keys() -> dict[str, KnownKey]:
     """The reference server's dynamic configuration keys, by lower-case key."""
-    lines = files("services.config").joinpath("dynamic_keys.txt").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name("dynamic_keys.txt").read_text(encoding="utf-8").splitlines()
     known = [KnownKey(*line.split()) for line in lines if line]
     return {entry.key.lower(): entry for entry in known}

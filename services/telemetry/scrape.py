@@ -24,8 +24,14 @@ class MetricsServer:
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         self._server = Server((host, port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        # Not serve_forever: it wakes twice a second to see whether it should stop, and stopping waits for that.
+        while not self._stopping:
+            self._server.handle_request()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -35,9 +41,10 @@ class MetricsServer:
 
     def stop(self) -> None:
         """Close the port; a scrape under way may be cut off."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._stopping = True
+        socket.create_connection(self.address).close()  # wakes the thread
         self._thread.join()
+        self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
