@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import (
 from tests.bench.load import CALL_TIMEOUT_S, IDENTITY, NAMESPACE, RESULT, BenchError, Load
 from tests.bench.wire import Template, method
 
-WORKFLOW_TIMEOUT_S = 60
+WORKFLOW_TIMEOUT_S = 100
 
 
 class Customers:

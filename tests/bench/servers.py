@@ -1,6 +1,7 @@
 """The servers under load: each a fresh process on fresh data, stopped when its round is over."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import grpc.aio
 import psutil
@@ -22,6 +24,7 @@ OFFICIAL = "official"
 PERDURE = "perdure"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+OUTPUT_BYTES_SHOWN_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,7 @@ async def serve(name: str, profile: Path | None = None) -> AsyncIterator[Server]
             await _wait_until_serving(process, f"127.0.0.1:{port}")
             yield Server(f"127.0.0.1:{port}", psutil.Process(process.pid))
         except Exception as error:
-            output.seek(0)
-            error.add_note(f"{name} server said: {output.read().decode(errors='replace').strip() or 'nothing'}")
+            error.add_note(f"{name} server said last: {_tail(output)}")
             raise
         finally:
             process.terminate()
@@ -79,6 +81,11 @@ async def serve(name: str, profile: Path | None = None) -> AsyncIterator[Server]
                 process.kill()
                 process.wait()
                 raise BenchError(f"{name} server did not stop within {STOP_TIMEOUT_S} s of SIGTERM") from None
+
+
+def _tail(output: IO[bytes]) -> str:
+    output.seek(max(output.seek(0, os.SEEK_END) - OUTPUT_BYTES_SHOWN_MAX, 0))
+    return output.read().decode(errors="replace").strip() or "nothing"
 
 
 async def _wait_until_serving(process: subprocess.Popen[bytes], target: str) -> None:
