@@ -37,6 +37,7 @@ IGNORED = {
     "PollWorkflowTaskQueueResponse.poller_group_infos": "names partitions of the server's own choice",
     "PollActivityTaskQueueResponse.poller_group_id": "names a partition of the server's own choice",
     "PollActivityTaskQueueResponse.poller_group_infos": "names partitions of the server's own choice",
+    "NamespaceConfig.custom_search_attribute_aliases": "which column holds an attribute is the store's own choice",
     "GetClusterInfoResponse.cluster_id": "drawn at random when the cluster is made",
     "GetClusterInfoResponse.server_version": "the server's own version",
     "GetClusterInfoResponse.version_info": "the server's own release notes",
@@ -44,15 +45,18 @@ IGNORED = {
     "GetSystemInfoResponse.server_version": "the server's own version",
 }
 
-# Duration (message.field) -> how exact it is, and why no more.
-MEASURED: dict[str, tuple[Callable[[float], float], str]] = {
+# Duration (message.field) -> how it is shown, and why no more exactly.
+MEASURED: dict[str, tuple[Callable[[float], str], str]] = {
     "WorkflowExecutionStartedEventAttributes.first_workflow_task_backoff": (
-        lambda value: math.ceil(round(value, 1)),
+        lambda value: f"at most {math.ceil(round(value, 1))}s",
         "what is left of a second: until a cron slot, or since the run that continued as new began",
     ),
-    "PendingActivityInfo.current_retry_interval": (lambda value: round(value, 1), "recomputed from two measured times"),
+    "PendingActivityInfo.current_retry_interval": (
+        lambda value: f"{value:.1f}s",
+        "recomputed from two measured times",
+    ),
     "WorkflowTaskScheduledEventAttributes.start_to_close_timeout": (
-        lambda value: value if value.is_integer() else math.nan,
+        lambda value: f"{value:g}s" if value.is_integer() else "<random>",
         "from the fourth attempt on it grows by a random amount",
     ),
 }
@@ -99,7 +103,7 @@ class Normaliser:
             case Timestamp():
                 yield f"{indent}{label}: {'<time>' if value.seconds > 0 else '<zero time>'}"
             case Duration():
-                yield f"{indent}{label}: {_seconds(field, value):g}s"
+                yield f"{indent}{label}: {_seconds(field, value)}"
             case AnyMessage():
                 yield from self.packed(label, value, indent)
             case Message():
@@ -129,11 +133,11 @@ class Normaliser:
         yield from self.lines(inner, indent + "  ")
 
 
-def _seconds(field: FieldDescriptor, value: Duration) -> float:
+def _seconds(field: FieldDescriptor, value: Duration) -> str:
     exact = value.seconds + value.nanos / 1e9
     owner = field.containing_type.name if field.containing_type is not None else ""
-    measure, _ = MEASURED.get(f"{owner}.{field.name}", (None, ""))
-    return exact if measure is None else measure(exact)
+    show, _ = MEASURED.get(f"{owner}.{field.name}", (lambda seconds: f"{seconds:g}s", ""))
+    return show(exact)
 
 
 def _short(text: str) -> str:

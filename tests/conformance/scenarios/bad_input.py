@@ -9,7 +9,7 @@ import temporalio.api.workflowservice.v1 as api
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Payloads
 
-from tests.conformance.commands import failure, oversize, payloads, seconds
+from tests.conformance.commands import failure, oversize, payloads, schedule_activity, seconds
 from tests.conformance.registry import scenario
 from tests.conformance.scenarios.queries import query
 from tests.conformance.scenarios.signals import signal_with_start
@@ -126,6 +126,7 @@ async def bad_signal(w: Wire) -> None:
 @scenario
 async def bad_cancel_and_terminate(w: Wire) -> None:
     """RequestCancelWorkflowExecution and TerminateWorkflowExecution."""
+    await w.start()
     oddities: dict[str, Oddity] = {
         **NAMESPACE,
         "workflow_execution": None,
@@ -149,7 +150,6 @@ async def bad_query(w: Wire) -> None:
         "execution.run_id": "tea",
         "query": None,
         "query.query_type": "",
-        "query.query_type ": LONG,
         "query.query_args": oversize(),
     }
     await each_oddity(w, w.rpc.QueryWorkflow, lambda: query(w), oddities)
@@ -207,20 +207,23 @@ async def bad_polls(w: Wire) -> None:
 
 @scenario
 async def bad_workflow_task_answers(w: Wire) -> None:
-    """RespondWorkflowTaskCompleted and RespondWorkflowTaskFailed."""
+    """RespondWorkflowTaskCompleted and RespondWorkflowTaskFailed. A missing namespace is taken from the token."""
     await w.start()
     task = await w.workflow_task()
+    # The one without a namespace succeeds, so it comes last.
     oddities: dict[str, Oddity] = {**TOKEN, "identity": LONG}
-    await each_oddity(w, w.rpc.RespondWorkflowTaskCompleted, lambda: w.completion(task), oddities)
+    oddities["namespace "] = oddities.pop("namespace ")
 
     def failed() -> api.RespondWorkflowTaskFailedRequest:
         return api.RespondWorkflowTaskFailedRequest(
             namespace=w.namespace, task_token=task.task_token, identity="worker"
         )
 
-    await each_oddity(w, w.rpc.RespondWorkflowTaskFailed, failed, TOKEN)
     foreign = api.RespondActivityTaskCompletedRequest(namespace=w.namespace, task_token=task.task_token)
     await w.attempt(w.rpc.RespondActivityTaskCompleted, foreign, note="token of a workflow task")
+    await each_oddity(w, w.rpc.RespondWorkflowTaskFailed, failed, oddities)
+    task = await w.workflow_task()
+    await each_oddity(w, w.rpc.RespondWorkflowTaskCompleted, lambda: w.completion(task), oddities)
 
 
 @scenario
@@ -256,6 +259,9 @@ async def bad_activity_task_answers(w: Wire) -> None:
 @scenario
 async def bad_activity_answers_by_id(w: Wire) -> None:
     """Answers about activities, by ids."""
+    await w.start()
+    await w.turn(schedule_activity("a", w.queue))
+    await w.activity_task()
     oddities: dict[str, Oddity] = {
         **NAMESPACE,
         "workflow_id": "",

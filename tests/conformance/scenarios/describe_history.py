@@ -201,12 +201,12 @@ async def history_where_nobody_is(w: Wire) -> None:
 
 
 @scenario
-async def tasks_in_pages(w: Wire) -> None:
-    """A task poll says how the rest of a long history is read."""
-    await w.start()
-    for _ in range(3):
-        await w.signal()
-    await w.turn()
-    queue = api.DescribeTaskQueueRequest(namespace=w.namespace)
-    queue.task_queue.name = w.id("unheard")
-    await w.attempt(w.rpc.DescribeTaskQueue, queue, note="a queue nobody ever used")
+async def task_queue_described(w: Wire) -> None:
+    """A queue that nobody ever used."""
+    request = api.DescribeTaskQueueRequest(namespace=w.namespace)
+    request.task_queue.name = w.queue
+    await w.attempt(w.rpc.DescribeTaskQueue, request)
+    request.task_queue.name = ""
+    await w.attempt(w.rpc.DescribeTaskQueue, request, note="no name")
+    request.ClearField("task_queue")
+    await w.attempt(w.rpc.DescribeTaskQueue, request, note="no queue")

@@ -4,8 +4,9 @@ import temporalio.api.workflowservice.v1 as api
 from temporalio.api.enums.v1 import ArchivalState
 from temporalio.api.namespace.v1 import NamespaceConfig, UpdateNamespaceInfo
 from temporalio.api.replication.v1 import ClusterReplicationConfig
+from temporalio.api.worker.v1 import WorkerHeartbeat
 
-from tests.conformance.commands import complete_workflow, seconds
+from tests.conformance.commands import complete_workflow, schedule_activity, seconds
 from tests.conformance.registry import scenario
 from tests.conformance.wire import Wire
 
@@ -59,7 +60,7 @@ async def namespace_bad_registrations(w: Wire) -> None:
     """Registrations that make no sense."""
     cases = {
         "no retention": Register(namespace=w.id("no-retention")),
-        "zero retention": register(w, Register(workflow_execution_retention_period=seconds(-DAY_S))),
+        "zero retention": Register(namespace=w.name, workflow_execution_retention_period=seconds(0)),
         "negative retention": register(w, Register(workflow_execution_retention_period=seconds(-2 * DAY_S))),
         "a minute": Register(namespace=w.name, workflow_execution_retention_period=seconds(60)),
         "no name": Register(workflow_execution_retention_period=seconds(DAY_S)),
@@ -114,8 +115,6 @@ async def namespaces_listed(w: Wire) -> None:
             break
     w.note(f"the end was reached: {not request.next_page_token}")
     w.note(f"found: {sorted(names & {w.name, 'default', 'temporal-system'})}")
-    malformed = api.ListNamespacesRequest(next_page_token=b"tea")
-    await w.attempt(w.rpc.ListNamespaces, malformed, note="malformed token")
 
 
 @scenario
@@ -132,6 +131,14 @@ async def namespaces_keep_ids_apart(w: Wire) -> None:
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, request, note="token of another namespace")
     await w.complete(task, complete_workflow())
     await other.turn(complete_workflow())
+    activity = w.other("activity")
+    await activity.start()
+    await activity.turn(schedule_activity("a", activity.queue))
+    token = (await activity.activity_task()).task_token
+    foreign = api.RespondActivityTaskCompletedRequest(namespace=w.name, task_token=token)
+    await w.attempt(w.rpc.RespondActivityTaskCompleted, foreign, note="token of another namespace")
+    beat = api.RecordActivityTaskHeartbeatRequest(namespace=w.name, task_token=token)
+    await w.attempt(w.rpc.RecordActivityTaskHeartbeat, beat, note="token of another namespace")
     described = api.DescribeWorkflowExecutionRequest(namespace=w.name, execution=w.execution())
     await w.attempt(w.rpc.DescribeWorkflowExecution, described, note="in the other namespace")
 
@@ -142,3 +149,13 @@ async def system_info(w: Wire) -> None:
     await w.call(w.rpc.GetSystemInfo, api.GetSystemInfoRequest())
     await w.call(w.rpc.GetClusterInfo, api.GetClusterInfoRequest())
     await w.call(w.rpc.GetSearchAttributes, api.GetSearchAttributesRequest())
+
+
+@scenario
+async def worker_heartbeats(w: Wire) -> None:
+    """A worker tells that it lives."""
+    beat = WorkerHeartbeat(worker_instance_key=w.name, worker_identity="worker", task_queue=w.queue)
+    request = api.RecordWorkerHeartbeatRequest(namespace=w.namespace, identity="worker", worker_heartbeat=[beat])
+    await w.call(w.rpc.RecordWorkerHeartbeat, request)
+    request.namespace = "nowhere"
+    await w.attempt(w.rpc.RecordWorkerHeartbeat, request, note="unknown namespace")

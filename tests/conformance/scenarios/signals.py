@@ -43,7 +43,7 @@ async def signals_before_the_first_task(w: Wire) -> None:
     """Signals that come before a task is taken share it."""
     await w.start()
     await w.signal()
-    await w.signal(Signal(signal_name="-two"))
+    await w.signal(Signal(signal_name="second"))
     await w.turn(complete_workflow())
 
 

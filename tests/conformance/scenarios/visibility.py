@@ -38,7 +38,7 @@ async def list_in_pages(w: Wire) -> None:
     """Newest first, in pages."""
     query = f"TaskQueue = '{w.name}'"
     for number in range(3):
-        await w.start(api.StartWorkflowExecutionRequest(workflow_id=f"-{number}"))
+        await w.start(api.StartWorkflowExecutionRequest(workflow_id=w.id(str(number))))
     await w.until(w.rpc.ListWorkflowExecutions, listing(w, query), has(3))
     request = listing(w, query, 2)
     page = await w.call(w.rpc.ListWorkflowExecutions, request)
