@@ -136,8 +136,8 @@ class Normaliser:
 def _seconds(field: FieldDescriptor, value: Duration) -> str:
     exact = value.seconds + value.nanos / 1e9
     owner = field.containing_type.name if field.containing_type is not None else ""
-    show, _ = MEASURED.get(f"{owner}.{field.name}", (lambda seconds: f"{seconds:g}s", ""))
-    return show(exact)
+    measured = MEASURED.get(f"{owner}.{field.name}")
+    return f"{exact:g}s" if measured is None else measured[0](exact)
 
 
 def _short(text: str) -> str:
