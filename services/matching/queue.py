@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 
-from services.errors import Unavailable
+from services.errors import StickyWorkerUnavailable, Unavailable
 from services.matching.backlog import Backlog
 from services.matching.pollers import PollerHistory
 from services.matching.rates import RateMeter, TokenBucket
@@ -136,9 +136,10 @@ class QueuePartition:
                 poller.release()
 
     def forget_worker(self) -> None:
-        """The worker of this sticky queue has shut down."""
+        """The worker of this sticky queue has shut down: adders that still wait must turn to the normal queue."""
         self.release_pollers()
         self._polled_at = -math.inf
+        self._waiting = deque(task for task in self._waiting if not task.refuse(StickyWorkerUnavailable()))
 
     def limit_dispatch(self, per_second: float | None) -> None:
         """What the latest poller of activities asked for; None is the system's limit."""
@@ -146,6 +147,9 @@ class QueuePartition:
         rate = system if per_second is None else min(system, per_second)
         if rate != self.limit.rate:
             self.limit.set_rate(rate, self._clock.monotonic())
+            if self._token_timer is not None:
+                self._token_timer.cancel()  # it waits for a token of the old rate
+                self._token_timer = None
             self._match()
 
     def is_limited(self) -> bool:
@@ -170,6 +174,8 @@ class QueuePartition:
         """Undoes a hand-over: the task is the next one again."""
         if isinstance(task, QueryTask):
             self._queries.appendleft(task)
+            if self._closing:
+                self._refuse_queries()
         elif task is not None and task.task_id:
             self.backlog.put_back(task)
         elif task is not None and self._closing:
@@ -299,20 +305,27 @@ class QueuePartition:
         busy = self._polls or self._waiting or self._retrying or self._to_store or self._queries or self._writer
         return not busy and self._clock.monotonic() - self._active_at >= self._settings.idle_s_max
 
-    async def close(self) -> None:
-        """Ends the polls politely and stores what waits in memory."""
+    def stop(self) -> None:
+        """Ends the polls politely and stores what waits in memory; tasks that still come are stored at once."""
         self._closing = True
         for timer in (self._due_timer, self._token_timer):
             if timer is not None:
                 timer.cancel()
         self.release_pollers()
+        self._refuse_queries()
+        self._store_all()
+
+    async def close(self) -> None:
+        """Stops; afterwards all that came in is with a poller, in the store, or back with its adder."""
+        self.stop()
+        if self._polls:
+            await self._polls_ended.wait()  # they may still give back what they took
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        await self.backlog.close()
+
+    def _refuse_queries(self) -> None:
         while self._queries:
             query = self._queries.popleft()
             if not query.answer.done():
                 query.answer.set_exception(Unavailable(CLOSING))
-        if self._polls:
-            await self._polls_ended.wait()  # they may still give back what they took
-        self._store_all()
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
-        await self.backlog.close()

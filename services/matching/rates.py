@@ -5,6 +5,7 @@ from collections import deque
 
 BUCKET_S = 5
 BUCKETS_MAX = 6
+ONE_TOKEN = 1 - 1e-9  # a refill after exactly the wait may come out a rounding error short
 
 
 class RateMeter:
@@ -53,7 +54,7 @@ class TokenBucket:
     def wait_s(self, now: float) -> float:
         """How long until an event may pass: 0 for now, infinity for never."""
         self._refill(now)
-        if self._tokens >= 1.0:
+        if self._tokens >= ONE_TOKEN:
             return 0.0
         return (1.0 - self._tokens) / self.rate if self.rate > 0 else math.inf
 

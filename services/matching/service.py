@@ -61,7 +61,10 @@ class MatchingService:
             return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
         if queue is None:
             queue = self._load(namespace_id, name, kind, sticky=False)
-        return AddTaskOutcome.MATCHED if await queue.add(request.task) else AddTaskOutcome.STORED
+        try:
+            return AddTaskOutcome.MATCHED if await queue.add(request.task) else AddTaskOutcome.STORED
+        except StickyWorkerUnavailable:  # it shut down while the task waited
+            return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
 
     # Polls.
     async def poll_workflow_task_queue(self, call: Call, request: api.PollWorkflowTaskQueueRequest) -> bytes:
@@ -205,12 +208,14 @@ class MatchingService:
         key = QueueKey(namespace_id=namespace_id, name=name, task_queue_type=kind)
 
         def lose() -> None:
-            if self._queues.get((namespace_id, name, kind)) is queue:
+            if self._queues.get((namespace_id, name, kind)) is queue and not self._draining:
                 self._unload_soon([queue])
 
         queue = QueuePartition(self._store, key, self._clock, self._settings, sticky=sticky, on_lost=lose)
         self._queues[namespace_id, name, kind] = queue
-        if not self._sweeping:
+        if self._draining:
+            queue.stop()
+        elif not self._sweeping:
             self._sweeping = True
             self._clock.call_later(SWEEP_S, self._sweep)
         return queue
@@ -224,25 +229,23 @@ class MatchingService:
             self._clock.call_later(SWEEP_S, self._sweep)
 
     def _unload_soon(self, queues: Sequence[QueuePartition]) -> None:
-        if queues:
-            closing = asyncio.create_task(self._unload(queues))
+        for queue in queues:
+            del self._queues[queue.key.namespace_id, queue.key.name, queue.key.task_queue_type]
+            closing = asyncio.create_task(queue.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _unload(self, queues: Sequence[QueuePartition]) -> None:
-        for queue in queues:
-            self._queues.pop((queue.key.namespace_id, queue.key.name, queue.key.task_queue_type), None)
-        await asyncio.gather(*(queue.close() for queue in queues))
-
     async def unload(self, namespace_id: str, task_queues: Sequence[str]) -> None:
-        chosen = [
-            q for k, q in self._queues.items() if k[0] == namespace_id and (not task_queues or k[1] in task_queues)
-        ]
-        await self._unload(chosen)
+        mine = [queue for queue in self._queues.values() if queue.key.namespace_id == namespace_id]
+        self._unload_soon([queue for queue in mine if not task_queues or queue.key.name in task_queues])
+        await self._wait_for_closing()
 
     async def drain(self) -> None:
-        """Ends all polls politely, stores what waits in memory, and takes no new polls."""
+        """Ends all polls politely and stores what waits in memory. Later polls end at once, later tasks are stored."""
         self._draining = True
-        await self._unload(list(self._queues.values()))
+        await asyncio.gather(*(queue.close() for queue in self._queues.values()))
+        await self._wait_for_closing()
+
+    async def _wait_for_closing(self) -> None:
         if self._closing:
             await asyncio.wait(list(self._closing))

@@ -213,6 +213,19 @@ class Matching:
         kind: TaskQueueKind.ValueType = NORMAL,
         expire_in_s: float = 0,
     ) -> "asyncio.Task[AddTaskOutcome]":
+        """Adds as history does, in the background: the outcome may take a while."""
+        return asyncio.create_task(self.add_now(workflow_id, queue, type_=type_, kind=kind, expire_in_s=expire_in_s))
+
+    async def add_now(
+        self,
+        workflow_id: str,
+        queue: str = "q",
+        *,
+        type_: TaskQueueType.ValueType = WORKFLOW,
+        kind: TaskQueueKind.ValueType = NORMAL,
+        expire_in_s: float = 0,
+    ) -> AddTaskOutcome:
+        """Adds without a turn of the loop, so that a hand-over is done and the poller has not woken up yet."""
         now_ns = self.clock.now_ns()
         task = QueuedTask(
             namespace_id=NAMESPACE_ID,
@@ -224,7 +237,7 @@ class Matching:
             expire_time_ns=now_ns + int(expire_in_s * 1e9) if expire_in_s else 0,
         )
         request = AddTaskRequest(task_queue_type=type_, task_queue=queue, task_queue_kind=kind, task=task)
-        return asyncio.create_task(self.service.add_task(self.call(), request))
+        return await self.service.add_task(self.call(), request)
 
     def poll(
         self,

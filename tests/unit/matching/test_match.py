@@ -91,9 +91,7 @@ async def test_a_poller_that_leaves_is_not_handed_a_task(matching: Matching) -> 
 async def test_a_task_handed_to_a_poller_that_leaves_goes_to_the_next(matching: Matching) -> None:
     leaving, staying = matching.poll(), matching.poll()
     await settle()
-    add = matching.add("w1")
-    while not add.done():
-        await asyncio.sleep(0)
+    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
     leaving.cancel()  # the task is handed over, and the poller has not woken up yet
     assert (await staying).task_token == b"w1"
     assert leaving.cancelled()
@@ -102,9 +100,7 @@ async def test_a_task_handed_to_a_poller_that_leaves_goes_to_the_next(matching: 
 async def test_a_task_whose_only_poller_leaves_is_stored(matching: Matching) -> None:
     leaving = matching.poll()
     await settle()
-    add = matching.add("w1")
-    while not add.done():
-        await asyncio.sleep(0)
+    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
     leaving.cancel()
     await matching.clock.advance(0.2)
     assert matching.queues.stored() == ["w1"]
