@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from services.persistence.interface import InvalidQuery, VisibilityRecord
 from services.persistence.sqlite.visibility_sql import Filter, translate
 from services.persistence.visibility_query import parse
+from services.persistence.visibility_values import STATUS_NAMES
 
 # Ranks open runs behind, that is in a descending list before, everything that has a close time.
 RANK_OF_OPEN = 2**63 - 1
@@ -58,8 +59,6 @@ def list_page(
 ) -> tuple[Sequence[VisibilityRecord], bytes]:
     """One page and the token of the next. The token is the last row's place in the order, so pages never shift."""
     parsed = parse(query)
-    if parsed.group_by:
-        raise InvalidQuery("invalid query: operation is not supported: 'GROUP BY' clause")
     where = translate(parsed.condition)
     place = Filter("", ())
     if after:
@@ -108,4 +107,4 @@ def count(connection: sqlite3.Connection, namespace_id: str, query: str) -> Sequ
     rows = connection.execute(
         f"SELECT status, count(*) FROM visibility WHERE namespace_id = ? AND ({where.sql}) GROUP BY status", values
     )
-    return [((status,), number) for status, number in rows]
+    return [((STATUS_NAMES[status],), number) for status, number in rows]
