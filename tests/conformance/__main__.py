@@ -17,6 +17,7 @@ def main() -> int:
     options.add_argument("--only", action="append", metavar="NAME", help="a scenario, subject or pattern; repeatable")
     options.add_argument("--against", default="official,perdure", help="servers, oracle first (default: %(default)s)")
     options.add_argument("--verbose", action="store_true", help="print whole transcripts")
+    options.add_argument("--brief", action="store_true", help="print of each scenario only where it first differs")
     options.add_argument("--list", action="store_true", help="print the scenarios and run none")
     chosen = options.parse_args()
     servers = chosen.against.split(",")
@@ -29,7 +30,7 @@ def main() -> int:
         print("\n".join(f"{each.subject:20} {each.name}" for each in scenarios))
         return 0
     try:
-        return asyncio.run(_report(scenarios, servers, verbose=chosen.verbose))
+        return asyncio.run(_report(scenarios, servers, chosen))
     except ServerError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
@@ -42,15 +43,15 @@ def _select(patterns: Sequence[str] | None) -> list[Scenario]:
     return [each for each in everything if any(fnmatch.fnmatch(each.name, p) or each.subject == p for p in patterns)]
 
 
-async def _report(scenarios: Sequence[Scenario], servers: Sequence[str], *, verbose: bool) -> int:
+async def _report(scenarios: Sequence[Scenario], servers: Sequence[str], chosen: argparse.Namespace) -> int:
     verdicts: list[Verdict] = []
     async for verdict in judge(scenarios, servers):
         verdicts.append(verdict)
-        if verbose:
+        if chosen.verbose:
             for server, transcript in zip(servers, verdict.transcripts, strict=True):
                 print("\n".join([f"==== {verdict.scenario.name} on {server}", *transcript.render()]))
         if verdict.surprising:
-            print(f"==== {verdict.surprising}", flush=True)
+            print(f"==== {verdict.brief() if chosen.brief else verdict.surprising}", flush=True)
         elif verdict.known:
             print(f"==== {verdict.scenario.name} differs, known: {verdict.known}")
     agree = sum(verdict.agrees for verdict in verdicts)

@@ -54,6 +54,18 @@ class Verdict:
             parts.extend(difflib.unified_diff(texts[0], text, names[0], name, n=6, lineterm=""))
         return "\n".join(parts or texts[0])
 
+    def brief(self) -> str:
+        """The scenario, the call where the transcripts part, and the first lines that differ."""
+        first, *others = (each.render() for each in self.transcripts)
+        for other in others:
+            if first != other:
+                pairs = enumerate(zip(first, other, strict=False))
+                parting = next((at for at, (ours, theirs) in pairs if ours != theirs), min(len(first), len(other)))
+                call = next((line for line in reversed(first[: parting + 1]) if line.startswith("# ")), "")
+                changed = [line for line in self.difference().splitlines()[2:] if line.startswith(("-", "+"))]
+                return "\n".join([f"{self.scenario.name} {call}", *changed[:8]])
+        return f"{self.scenario.name} {first[-1]}"
+
 
 async def judge(scenarios: Iterable[Scenario], servers: Sequence[str]) -> AsyncIterator[Verdict]:
     """Start the servers, run the scenarios on all of them, and yield verdicts as they come."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import temporalio.api.workflowservice.v1 as api
-from temporalio.api.common.v1 import Header, Memo, Priority, RetryPolicy
+from temporalio.api.common.v1 import Header, Link, Memo, Priority, RetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.workflow.v1 import OnConflictOptions
@@ -60,6 +60,7 @@ async def start_with_everything(w: Wire) -> None:
         header=Header(fields={"trace": payload("on")}),
         user_metadata=UserMetadata(summary=payload("short"), details=payload("long")),
         priority=Priority(priority_key=2, fairness_key="tenant", fairness_weight=2),
+        links=[Link(workflow_event=Link.WorkflowEvent(namespace="default", workflow_id="cause", run_id="run"))],
     )
     await w.start(request)
     await w.describe()

@@ -1,5 +1,7 @@
 """Workflow tasks: failures, time-outs, attempts, sticky queues, and odd completions."""
 
+import asyncio
+
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType, EventType, TaskQueueKind, WorkflowTaskFailedCause
@@ -16,6 +18,7 @@ from tests.conformance.commands import (
     start_timer,
 )
 from tests.conformance.registry import scenario
+from tests.conformance.scenarios.queries import answer, query
 from tests.conformance.wire import CALL_LIMIT_S, SILENCE_S, Wire
 
 Completed = api.RespondWorkflowTaskCompletedRequest
@@ -286,3 +289,12 @@ async def sticky_worker_shuts_down(w: Wire) -> None:
     await w.call(w.rpc.ShutdownWorker, request)
     await w.signal()
     await w.turn(complete_workflow())
+
+
+@scenario
+async def sticky_query(w: Wire) -> None:
+    """A query of a sticky workflow goes to its sticky queue, without history."""
+    await start_and_stick(w)
+    asked = asyncio.create_task(w.attempt(w.rpc.QueryWorkflow, query(w)))
+    await w.call(w.rpc.RespondQueryTaskCompleted, answer(w, await sticky_task(w)))
+    await asked
