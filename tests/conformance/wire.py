@@ -51,6 +51,7 @@ class Wire:
         self.queue = name
         self.transcript = Transcript() if transcript is None else transcript
         self._channel = channel
+        self._clocks = 0
 
     def other(self, suffix: str) -> "Wire":
         """The same story's hand on another workflow, with its own task queue."""
@@ -300,7 +301,8 @@ class Wire:
 
     async def let_time_pass(self, after_s: int) -> None:
         """Wait until the server's own clock has moved on: a timer of another workflow fires."""
-        other = self.other("clock")
+        self._clocks += 1
+        other = self.other(f"clock-{self._clocks}")
         start = StartTimerCommandAttributes(timer_id="clock", start_to_fire_timeout=Duration(seconds=after_s))
         await other.start()
         await other.turn(
