@@ -24,7 +24,6 @@ FLAGS = [
     *("--search-attribute", "Shade=Keyword", "--search-attribute", "Weight=Int", "--search-attribute", "Story=Text"),
     # Registering namespaces is limited to one a second; scenarios run side by side.
     *("--dynamic-config-value", "frontend.namespaceRPS.namespaceReplicationInducingAPIs=1000"),
-    *("--dynamic-config-value", "frontend.namespaceBurst.namespaceReplicationInducingAPIs=1000"),
     *("--dynamic-config-value", "frontend.rps.namespaceReplicationInducingAPIs=1000"),
 ]
 
