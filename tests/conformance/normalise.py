@@ -48,7 +48,7 @@ IGNORED = {
 # Duration (message.field) -> how it is shown, and why no more exactly.
 MEASURED: dict[str, tuple[Callable[[float], str], str]] = {
     "WorkflowExecutionStartedEventAttributes.first_workflow_task_backoff": (
-        lambda value: f"at most {math.ceil(round(value, 1))}s",
+        lambda value: f"at most {math.ceil(round(value, 2))}s",
         "what is left of a second: until a cron slot, or since the run that continued as new began",
     ),
     "PendingActivityInfo.current_retry_interval": (
