@@ -23,9 +23,15 @@ POSITION_OF_CONDITION = 28
 POSITION_OF_CLAUSE = 22  # the same without `where `
 
 # Words that cannot be names unless they are quoted with backticks.
-RESERVED = frozenset(
-    ["and", "as", "asc", "between", "by", "case", "default", "desc", "distinct", "else", "end", "exists", "false", "from", "full", "group", "having", "in", "index", "inner", "insert", "interval", "into", "is", "join", "key", "left", "like", "limit", "not", "null", "on", "or", "order", "outer", "regexp", "right", "select", "set", "show", "table", "then", "to", "true", "union", "unique", "update", "using", "values", "when", "where", "with", "xor"]
-)
+# fmt: off
+RESERVED = frozenset((
+    "and", "as", "asc", "between", "by", "case", "default", "desc", "distinct", "else", "end", "exists", "false",
+    "from", "full", "group", "having", "in", "index", "inner", "insert", "interval", "into", "is", "join", "key",
+    "left", "like", "limit", "not", "null", "on", "or", "order", "outer", "regexp", "right", "select", "set",
+    "show", "table", "then", "to", "true", "union", "unique", "update", "using", "values", "when", "where", "with",
+    "xor",
+))
+# fmt: on
 COMPARISONS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 _TOKEN = re.compile(

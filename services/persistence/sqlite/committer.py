@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -76,8 +77,9 @@ class Committer:
     def submit(self, work: Work[T], *, leisurely: bool = False) -> asyncio.Future[T]:
         """Runs `work` in the next transaction. The answer comes when it is durable (leisurely: when it is written).
 
-        `work` checks before it writes: when it returns, what it wrote will be committed. When it raises, nothing of it
-        is, and the answer is StoreError. A failed COMMIT answers UnknownOutcome.
+        `work` checks before it writes: when it returns, what it wrote is committed. When it raises, nothing of it is,
+        and the answer is StoreError. When COMMIT fails, the answer is UnknownOutcome.
+        `work` may run more than once.
         """
         if self._closed:
             raise StoreError("the store is closed")
@@ -91,7 +93,7 @@ class Committer:
         return future
 
     async def close(self) -> None:
-        """Commits what was accepted, then stops."""
+        """Commits what was accepted, then stops and closes the connection."""
         if self._closed:
             return
         last = [self.submit(lambda _: None), self.submit(lambda _: None, leisurely=True)]
@@ -99,6 +101,7 @@ class Committer:
         await asyncio.gather(*last, return_exceptions=True)
         self._orders.put(None)
         self._thread.join()
+        self._connection.close()
 
     def _start_batch(self) -> None:
         """Writes what waits and orders its COMMIT."""
@@ -157,8 +160,10 @@ class Committer:
             self._durable = durable
 
     def _rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        # If this fails the next BEGIN does too, and says why to those who wait.
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _because(kind: type[Exception], cause: Exception) -> Exception:

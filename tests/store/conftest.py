@@ -1,0 +1,56 @@
+"""The stores that the contract holds for. A test with the fixture `store` or `backend` runs on each of them."""
+
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from services.persistence import Store
+from services.persistence.sqlite import open_sqlite
+
+
+class Backend(Protocol):
+    """What the suite needs of a database beside the store on it."""
+
+    async def open(self) -> Store:
+        """The store, on the same data each time if the backend keeps any."""
+        ...
+
+    def commits_fail(self) -> AbstractContextManager[None]:
+        """While it lasts, what is committed fails after it was sent: nobody can say whether it happened."""
+        ...
+
+
+class SqliteBackend:
+    """One file, or with None an ephemeral database."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    async def open(self) -> Store:
+        return await open_sqlite(str(self.path) if self.path else None)
+
+    @contextmanager
+    def commits_fail(self) -> Iterator[None]:
+        """The kernel refuses this process to let any file grow: COMMIT fails as on a full disk."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    return SqliteBackend(tmp_path / "perdure.db" if request.param == "sqlite-file" else None)
+
+
+@pytest.fixture
+async def store(backend: Backend) -> AsyncIterator[Store]:
+    store = await backend.open()
+    yield store
+    await store.close()
