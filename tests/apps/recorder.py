@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
+from temporalio.api.errordetails.v1 import WorkflowNotReadyFailure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowHandle, WorkflowHistory
 from temporalio.common import WorkflowIDReusePolicy
@@ -162,11 +163,21 @@ async def _until_answered(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except RPCTimeoutOrCancelledError:
+        except RPCTimeoutOrCancelledError as failure:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # not the call was cancelled, the caller was
+            if task is not None and task.cancelling():  # the caller was cancelled: the SDK says it in this odd way
+                raise asyncio.CancelledError from failure
         except RPCError as failure:
-            if failure.status not in PASSING:
+            if not _is_passing(failure):
                 raise
         await asyncio.sleep(TRY_AGAIN_SECONDS)
+
+
+def _is_passing(failure: RPCError) -> bool:
+    """Whether the same call may succeed later.
+
+    An update is refused with WorkflowNotReadyFailure while the workflow task has failed or timed out several times in
+    a row, as it does when workers die under it.
+    """
+    not_ready = any(detail.Is(WorkflowNotReadyFailure.DESCRIPTOR) for detail in failure.grpc_status.details)
+    return not_ready or failure.status in PASSING

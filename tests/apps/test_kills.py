@@ -26,7 +26,7 @@ REPLAY = f"SEED={SEED} KILLS={KILLS} .venv/bin/python -m pytest tests/apps/test_
 SERVER_SHARE = 0.4  # of the kills; the workers share the rest
 SERVER_LIFE_SECONDS = (0.1, 2.0)  # from being ready to being killed: long enough, now and then, to get work done
 WORKER_LIFE_SECONDS = (0.1, 1.5)
-USERS_PER_APPLICATION = 4
+USERS_PER_APPLICATION = 8
 SETTLE_SECONDS_MAX = 45.0  # from the last restart to the last result; time-outs and back-offs are 2 s at most
 
 
