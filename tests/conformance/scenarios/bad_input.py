@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import count
 from typing import TypeVar
 
 import grpc
@@ -78,7 +79,8 @@ async def bad_start(w: Wire) -> None:
         "user_metadata.summary": Payload(data=b"x" * 401),
         "user_metadata.details": Payload(data=b"x" * 20001),
     }
-    await each_oddity(w, w.rpc.StartWorkflowExecution, w.start_request, oddities)
+    numbers = count()
+    await each_oddity(w, w.rpc.StartWorkflowExecution, lambda: w.other(str(next(numbers))).start_request(), oddities)
     request = w.start_request()
     request.memo.fields["big"].CopyFrom(oversize().payloads[0])
     await w.attempt(w.rpc.StartWorkflowExecution, request, note="big memo")
