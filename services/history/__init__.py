@@ -1,0 +1,5 @@
+"""The engine: shards, workflow state machines, transactions, timers and the outbox."""
+
+from services.history.service import HistoryService
+
+__all__ = ["HistoryService"]

@@ -1,0 +1,131 @@
+"""What a host keeps in memory of the workflows it serves: their runs, and who waits for what happens to them."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
+from temporalio.api.update.v1 import Outcome
+
+from services.history.core.decision import Batch
+from services.history.core.run import Run
+from services.persistence import CurrentRecord
+
+TAIL_BYTES_MAX = 64 * 1024  # of one run's recent history; older events are read from the store
+
+Stage = UpdateWorkflowExecutionLifecycleStage
+
+
+@dataclass(slots=True)
+class PendingQuery:
+    """A query that travels with the next workflow task of its run."""
+
+    query: WorkflowQuery
+    answer: asyncio.Future[WorkflowQueryResult | None]  # None: the task it travelled with came to nothing
+
+
+@dataclass(slots=True)
+class UpdateProgress:
+    """How far an update of this host's memory has come, and who waits for it to come further."""
+
+    stage: Stage.ValueType = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
+    outcome: Outcome | None = None
+    aborted: bool = False  # the run closed before the update was accepted
+    waiters: set[asyncio.Future[None]] = field(default_factory=set)
+
+    def advance(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+
+@dataclass(slots=True)
+class RunEntry:
+    """One run in memory. `run` is replaced whole, by the committed decision."""
+
+    run: Run
+    version: int  # as stored; 0 = not stored yet
+    tail: list[Batch] = field(default_factory=list)  # the most recent batches, contiguous
+    tail_bytes: int = 0
+    started: WorkflowExecutionStartedEventAttributes | None = None  # event 1, once it was needed
+    stored_task_started: bool = False  # the current workflow task's start is in the store
+    watchers: set[asyncio.Future[None]] = field(default_factory=set)  # of new events
+    held: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)  # (kind, event id, stamp) -> task ids
+    queries: dict[str, PendingQuery] = field(default_factory=dict)
+    updates: dict[str, UpdateProgress] = field(default_factory=dict)
+
+    def extend_tail(self, batches: tuple[Batch, ...]) -> None:
+        """Remembers committed batches, and forgets the oldest when they are too much."""
+        self.tail.extend(batches)
+        self.tail_bytes += sum(len(batch.blob) for batch in batches)
+        while self.tail_bytes > TAIL_BYTES_MAX and len(self.tail) > 1:
+            self.tail_bytes -= len(self.tail.pop(0).blob)
+
+    def notify(self) -> None:
+        """Wakes everyone who waits for new events."""
+        if self.watchers:
+            for watcher in self.watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
+            self.watchers.clear()
+
+    def is_idle(self) -> bool:
+        """Nothing here would be lost if it were forgotten."""
+        return not (self.watchers or self.held or self.queries or self.updates or self.run.admitted) and (
+            not self.run.info.task.started_event_id or self.stored_task_started
+        )
+
+
+@dataclass(slots=True)
+class WorkflowEntry:
+    """One workflow id in memory. The lock is held from a decision to the end of its commit."""
+
+    namespace_id: str
+    workflow_id: str
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    current: CurrentRecord | None = None
+    current_known: bool = False
+    runs: dict[str, RunEntry] = field(default_factory=dict)
+
+    def is_idle(self) -> bool:
+        return not self.lock.locked() and all(entry.is_idle() for entry in self.runs.values())
+
+
+class WorkflowCache:
+    """The workflows in memory, least recently used first. Those that are in use are never forgotten."""
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries: OrderedDict[tuple[str, str], WorkflowEntry] = OrderedDict()
+        self._entries_max = entries_max
+
+    def get(self, namespace_id: str, workflow_id: str) -> WorkflowEntry:
+        key = (namespace_id, workflow_id)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = WorkflowEntry(namespace_id, workflow_id)
+            if len(self._entries) > self._entries_max:
+                self._evict(entry)
+        else:
+            self._entries.move_to_end(key)
+        return entry
+
+    def _evict(self, newest: WorkflowEntry) -> None:
+        for key, entry in list(self._entries.items())[:16]:
+            if entry is not newest and entry.is_idle():
+                del self._entries[key]
+                return
+
+    def forget(self, namespace_id: str, workflow_id: str) -> None:
+        self._entries.pop((namespace_id, workflow_id), None)
+
+    def entries(self) -> list[WorkflowEntry]:
+        return list(self._entries.values())
+
+    def clear(self) -> list[WorkflowEntry]:
+        """Forgets everything and returns it, so that those who wait can be told."""
+        entries = list(self._entries.values())
+        self._entries.clear()
+        return entries

@@ -1,0 +1,75 @@
+"""Runs in memory to rows in the store, and back. Entries of a run's maps are rows of their own."""
+
+from collections.abc import Iterable
+
+from google.protobuf.message import Message
+
+from services.history.core.apply import Item
+from services.history.core.decision import Decision
+from services.history.core.run import Run
+from services.persistence import HistoryBatch, ItemKind, ItemWrite, RunRecord, RunWrite
+from services.protos.run_pb2 import Activity, Buffered, Child, External, RunInfo, Timer, Update
+
+PRESENT = b"\x01"  # the blob of an entry that is nothing but its key
+
+
+def run_write(run_id: str, stored_version: int, decision: Decision) -> RunWrite:
+    """The run's part of the commit that makes `decision` true."""
+    return RunWrite(
+        run_id=run_id,
+        expected_version=stored_version,
+        version=stored_version + 1,
+        blob=decision.run.info.SerializeToString(),
+        items=tuple(_item_writes(decision)),
+        batches=tuple(
+            HistoryBatch(first_event_id=b.first_event_id, next_event_id=b.next_event_id, blob=b.blob)
+            for b in decision.batches
+        ),
+    )
+
+
+def _item_writes(decision: Decision) -> Iterable[ItemWrite]:
+    run = decision.run
+    maps: dict[Item, dict[int, Message] | dict[str, Message]] = {
+        Item.ACTIVITY: run.activities,
+        Item.TIMER: run.timers,
+        Item.CHILD: run.children,
+        Item.EXTERNAL_SIGNAL: run.signals,
+        Item.EXTERNAL_CANCEL: run.cancels,
+        Item.BUFFERED: run.buffered,
+        Item.UPDATE: run.updates,
+    }  # type: ignore[assignment]  # dicts are invariant; these are only read
+    for item, key in decision.changes:
+        if item == Item.SIGNAL_REQUEST:
+            yield ItemWrite(kind=ItemKind.SIGNAL_REQUEST, item_id=str(key), blob=PRESENT)
+            continue
+        entry = maps[item].get(key)  # type: ignore[arg-type]  # each item's keys are its map's
+        blob = None if entry is None else entry.SerializeToString()
+        yield ItemWrite(kind=ItemKind(item), item_id=str(key), blob=blob)
+
+
+def run_of(record: RunRecord) -> Run:
+    """The run a record holds."""
+    run = Run(RunInfo.FromString(record.blob))
+    for kind, item_id, blob in record.items:
+        match kind:
+            case ItemKind.ACTIVITY:
+                activity = Activity.FromString(blob)
+                run.activities[activity.scheduled_event_id] = activity
+                run.activity_ids[activity.activity_id] = activity.scheduled_event_id
+            case ItemKind.TIMER:
+                run.timers[item_id] = Timer.FromString(blob)
+            case ItemKind.CHILD:
+                run.children[int(item_id)] = Child.FromString(blob)
+            case ItemKind.EXTERNAL_SIGNAL:
+                run.signals[int(item_id)] = External.FromString(blob)
+            case ItemKind.EXTERNAL_CANCEL:
+                run.cancels[int(item_id)] = External.FromString(blob)
+            case ItemKind.SIGNAL_REQUEST:
+                run.signal_requests.add(item_id)
+            case ItemKind.BUFFERED:
+                run.buffered[int(item_id)] = Buffered.FromString(blob)
+            case ItemKind.UPDATE:
+                run.updates[item_id] = Update.FromString(blob)
+    run.buffered = dict(sorted(run.buffered.items()))
+    return run

@@ -1,0 +1,98 @@
+"""ContinueAsNewWorkflowExecution: the run ends and another one follows, in one transaction."""
+
+from temporalio.api.command.v1 import Command, ContinueAsNewWorkflowExecutionCommandAttributes
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, TaskQueueKind
+from temporalio.api.history.v1 import (
+    WorkflowExecutionContinuedAsNewEventAttributes,
+    WorkflowExecutionStartedEventAttributes,
+)
+from temporalio.api.taskqueue.v1 import TaskQueue
+
+from services.history.core.close import close_run
+from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
+from services.history.core.draft import Draft
+from services.history.core.retry_policy import normalised, why_invalid
+from services.history.core.start import follow, following_attributes, task_timeout_ns
+from services.history.core.times import duration, ns_of
+
+BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
+WHERE = "ContinueAsNewWorkflowExecutionCommand"
+
+
+def decide(draft: Draft, command: Command, completion: Completion) -> None:
+    asked = command.continue_as_new_workflow_execution_command_attributes
+    require(
+        command.HasField("continue_as_new_workflow_execution_command_attributes"),
+        BAD,
+        f"{WHERE}Attributes is not set on {WHERE}.",
+    )
+    _check(draft, asked)
+    run_id = draft.given.new_run_id
+    started = _started(draft, asked, run_id)
+    follow(draft, run_id, started)
+    close_run(
+        draft,
+        WorkflowExecutionContinuedAsNewEventAttributes(
+            new_execution_run_id=run_id,
+            workflow_type=started.workflow_type,
+            task_queue=started.task_queue,
+            input=asked.input if asked.HasField("input") else None,
+            workflow_run_timeout=started.workflow_run_timeout,
+            workflow_task_timeout=started.workflow_task_timeout,
+            workflow_task_completed_event_id=completion.event_id,
+            backoff_start_interval=started.first_workflow_task_backoff,
+            initiator=started.initiator,
+            failure=asked.failure if asked.HasField("failure") else None,
+            last_completion_result=asked.last_completion_result if asked.HasField("last_completion_result") else None,
+            header=started.header if started.HasField("header") else None,
+            memo=started.memo if started.HasField("memo") else None,
+            search_attributes=started.search_attributes if started.HasField("search_attributes") else None,
+        ),
+    )
+
+
+def _check(draft: Draft, asked: ContinueAsNewWorkflowExecutionCommandAttributes) -> None:
+    limit = draft.given.limits.id_length_max
+    for name, text in (("WorkflowType", asked.workflow_type.name), ("TaskQueue", asked.task_queue.name)):
+        require(len(text.encode()) <= limit, BAD, f"{name} on {WHERE} exceeds length limit.")
+    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    require(why is None, BAD, f"Invalid WorkflowRetryPolicy on {WHERE}: {why}")
+    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE)
+    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE)
+    checked_ns(asked.backoff_start_interval, BAD, "BackoffStartInterval", WHERE)
+    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
+
+
+def _started(
+    draft: Draft, asked: ContinueAsNewWorkflowExecutionCommandAttributes, run_id: str
+) -> WorkflowExecutionStartedEventAttributes:
+    """The next run's first event: what the command says, and this run's values where it is silent."""
+    initiator = asked.initiator or ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
+    started = following_attributes(draft, run_id, initiator, duration(ns_of(asked.backoff_start_interval)))
+    info = draft.info
+    if asked.workflow_type.name:
+        started.workflow_type.CopyFrom(asked.workflow_type)
+    started.task_queue.CopyFrom(
+        TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL)
+    )
+    if ns_of(asked.workflow_run_timeout):
+        left_ns = info.execution_deadline_ns - draft.now_ns if info.execution_deadline_ns else 0
+        asked_ns = ns_of(asked.workflow_run_timeout)
+        started.workflow_run_timeout.CopyFrom(duration(min(asked_ns, left_ns) if left_ns else asked_ns))
+    asked_task_ns = ns_of(asked.workflow_task_timeout) or info.task_timeout_ns
+    started.workflow_task_timeout.CopyFrom(duration(task_timeout_ns(asked_task_ns, draft.given.limits)))
+    for name in ("input", "header", "last_completion_result"):
+        started.ClearField(name)  # type: ignore[arg-type]  # all are fields
+        if asked.HasField(name):
+            getattr(started, name).CopyFrom(getattr(asked, name))
+    for name in ("memo", "search_attributes"):
+        if asked.HasField(name):
+            getattr(started, name).CopyFrom(getattr(asked, name))
+    if asked.HasField("retry_policy"):
+        started.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
+    else:
+        started.ClearField("retry_policy")
+    if asked.HasField("failure"):
+        started.continued_failure.CopyFrom(asked.failure)
+    started.cron_schedule = asked.cron_schedule
+    return started

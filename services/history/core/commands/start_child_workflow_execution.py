@@ -1,0 +1,90 @@
+"""StartChildWorkflowExecution: the child is started by an outbox task; its start and its end come back as events."""
+
+from temporalio.api.command.v1 import Command, StartChildWorkflowExecutionCommandAttributes
+from temporalio.api.enums.v1 import ParentClosePolicy, TaskQueueKind, WorkflowIdReusePolicy
+from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
+from temporalio.api.taskqueue.v1 import TaskQueue
+
+from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
+from services.history.core.draft import Draft
+from services.history.core.retry_policy import normalised, why_invalid
+from services.history.core.start import task_timeout_ns
+from services.history.core.times import duration, ns_of
+from services.protos.run_pb2 import Task
+
+BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
+WHERE = "StartChildWorkflowExecutionCommand"
+
+
+def decide(draft: Draft, command: Command, completion: Completion) -> None:
+    asked = command.start_child_workflow_execution_command_attributes
+    require(
+        command.HasField("start_child_workflow_execution_command_attributes"),
+        BAD,
+        f"{WHERE}Attributes is not set on {WHERE}.",
+    )
+    _check(draft, asked, completion)
+    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
+    limit = draft.given.limits.pending_max
+    require(
+        len(draft.run.children) < limit,
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED,
+        f"the number of pending child workflow executions, {len(draft.run.children)}, has reached the per-workflow "
+        f"limit of {limit}",
+    )
+    event = draft.add(
+        _initiated(draft, asked, completion),
+        user_metadata=command.user_metadata if command.HasField("user_metadata") else None,
+    )
+    draft.push(Task.START_CHILD, event.event_id)
+
+
+def _check(draft: Draft, asked: StartChildWorkflowExecutionCommandAttributes, completion: Completion) -> None:
+    require(
+        not asked.namespace or asked.namespace == completion.namespace,
+        BAD,
+        "cross namespace commands are not allowed",
+    )
+    which = f"WorkflowId={asked.workflow_id} WorkflowType={asked.workflow_type.name} Namespace={completion.namespace}"
+    require(asked.workflow_id, BAD, f"Required field WorkflowId is not set on {WHERE}. {which}")
+    require(asked.workflow_type.name, BAD, f"Required field WorkflowType is not set on {WHERE}. {which}")
+    limit = draft.given.limits.id_length_max
+    for name, text in (("WorkflowId", asked.workflow_id), ("WorkflowType", asked.workflow_type.name)):
+        require(len(text.encode()) <= limit, BAD, f"{name} on {WHERE} exceeds length limit. {which}")
+    checked_ns(asked.workflow_execution_timeout, BAD, "WorkflowExecutionTimeout", f"{WHERE}. {which}")
+    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", f"{WHERE}. {which}")
+    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", f"{WHERE}. {which}")
+    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    require(why is None, BAD, f"Invalid WorkflowRetryPolicy on {WHERE}: {why} {which}")
+
+
+def _initiated(
+    draft: Draft, asked: StartChildWorkflowExecutionCommandAttributes, completion: Completion
+) -> StartChildWorkflowExecutionInitiatedEventAttributes:
+    info = draft.info
+    execution_ns, run_ns = ns_of(asked.workflow_execution_timeout), ns_of(asked.workflow_run_timeout)
+    if execution_ns and (not run_ns or run_ns > execution_ns):
+        run_ns = execution_ns
+    initiated = StartChildWorkflowExecutionInitiatedEventAttributes(
+        namespace=completion.namespace,
+        namespace_id=info.namespace_id,
+        workflow_id=asked.workflow_id,
+        workflow_type=asked.workflow_type,
+        task_queue=TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        workflow_execution_timeout=duration(execution_ns),
+        workflow_run_timeout=duration(run_ns),
+        workflow_task_timeout=duration(task_timeout_ns(ns_of(asked.workflow_task_timeout), draft.given.limits)),
+        parent_close_policy=asked.parent_close_policy or ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE,
+        control=asked.control,
+        workflow_task_completed_event_id=completion.event_id,
+        workflow_id_reuse_policy=asked.workflow_id_reuse_policy
+        or WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+        cron_schedule=asked.cron_schedule,
+        inherit_build_id=asked.inherit_build_id,
+    )
+    for name in ("input", "header", "memo", "search_attributes", "priority"):
+        if asked.HasField(name):
+            getattr(initiated, name).CopyFrom(getattr(asked, name))
+    if asked.HasField("retry_policy"):
+        initiated.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
+    return initiated

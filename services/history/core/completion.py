@@ -1,0 +1,260 @@
+"""A worker's answer to a workflow task: its commands and messages become events, or the task fails."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from temporalio.api.command.v1 import Command
+from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure, ServerFailureInfo
+from temporalio.api.history.v1 import WorkflowTaskCompletedEventAttributes
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Rejection as UpdateRejection
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
+
+from services.history.core.close import SERVICE_IDENTITY, terminate_run
+from services.history.core.commands import CLOSING, DECIDE, NOT_BUILT, BadCommand, Completion
+from services.history.core.commands.refusal import Cause
+from services.history.core.decision import Decision, Given
+from services.history.core.draft import Draft
+from services.history.core.finish import finish
+from services.history.core.rejection import Rejection, invalid, task_not_found
+from services.history.core.run import Run, copy_of
+from services.history.core.times import ns_of
+from services.history.core.updates import reject_unanswered, take_message
+from services.history.core.workflow_task import fail_task, schedule_task, start_task, time_out_task
+from services.protos.run_pb2 import TaskToken, WorkflowTask
+
+UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a completion did. `error` is answered to the worker after the decision (if any) is committed."""
+
+    decision: Decision | None
+    error: Rejection | None = None
+    new_task_started: bool = False  # the next workflow task travels in the reply
+    eager_activities: tuple[int, ...] = ()  # scheduled event ids of activities that travel in the reply
+    reset_history_event_id: int = 0  # a dropped speculative task: the worker rolls its history back to here
+
+
+def require_task(run: Run, token: TaskToken) -> WorkflowTask:
+    """The started workflow task that the token was given for; refused when it is another one, or over."""
+    task = run.info.task
+    if (
+        not run.is_open
+        or not run.info.HasField("task")
+        or not task.started_event_id
+        or task.scheduled_event_id != token.scheduled_event_id
+        or task.started_event_id != token.started_event_id
+        or task.attempt != token.attempt
+        or task.request_id != token.request_id
+    ):
+        raise task_not_found()
+    return task
+
+
+def complete_task(
+    run: Run, given: Given, token: TaskToken, request: RespondWorkflowTaskCompletedRequest, namespace: str
+) -> Completed:
+    """Raises a Rejection when nothing at all is done: a stale token, commands that cannot be a sequence."""
+    task = require_task(run, token)
+    _require_sequence(request.commands)
+    if _may_drop(run, task, request):
+        return _drop_speculative(run, given, request)
+    try:
+        return _complete(run, given, request, namespace)
+    except BadCommand as bad:
+        return _refuse(run, given, bad, request)
+
+
+def _require_sequence(commands: Sequence[Command]) -> None:
+    names = [_camel(command.command_type) for command in commands]
+    for command in commands:
+        if command.command_type not in _KNOWN:
+            raise invalid(f"unknown command type: {command.command_type}")
+    for command in commands[:-1]:
+        if command.command_type in CLOSING:
+            raise invalid(
+                f"invalid command sequence: [{', '.join(names)}], command {_camel(command.command_type)} "
+                "must be the last command."
+            )
+
+
+_KNOWN = frozenset(DECIDE) | NOT_BUILT | {CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE}
+
+
+def _camel(command_type: CommandType.ValueType) -> str:
+    if command_type not in CommandType.values():
+        return str(command_type)
+    words = CommandType.Name(command_type).removeprefix("COMMAND_TYPE_").split("_")
+    return "".join(word.capitalize() for word in words)
+
+
+def _may_drop(run: Run, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> bool:
+    """A speculative task whose updates were all rejected leaves no trace."""
+    return (
+        task.kind == WorkflowTask.SPECULATIVE
+        and not request.commands
+        and not request.force_create_new_workflow_task
+        and bool(request.messages)
+        and all(message.body.Is(UpdateRejection.DESCRIPTOR) for message in request.messages)
+        and not run.buffered
+    )
+
+
+def _drop_speculative(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest) -> Completed:
+    draft = Draft(run, given)
+    started_event_id = draft.info.task.started_event_id
+    for message in request.messages:
+        take_message(draft, message)
+    reject_unanswered(draft, started_event_id)
+    draft.info.ClearField("task")
+    if draft.run.admitted:
+        schedule_task(draft, speculative=True)
+    return Completed(decision=finish(draft), reset_history_event_id=draft.info.previous_started_event_id)
+
+
+def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest, namespace: str) -> Completed:
+    draft = Draft(run, given)
+    task = copy_of(draft.info.task)
+    if _heartbeats_too_long(draft, task, request):
+        return Completed(decision=finish(draft), error=task_not_found())
+    draft.write_owed_task_events()
+    completion = Completion(
+        event_id=draft.add(_completed_attributes(task, request)).event_id,
+        namespace=namespace,
+        identity=request.identity,
+        eager_request_id=given.request_id,
+    )
+    _keep_stickiness(draft, request)
+    _take_commands(draft, request, completion)
+    if not draft.run.is_open:
+        return Completed(decision=finish(draft))
+    reject_unanswered(draft, task.started_event_id)
+    _schedule_next(draft, task, request)
+    started = _start_next(draft, request)
+    eager = tuple(
+        key for key, activity in draft.run.activities.items() if activity.started_time_ns and key not in run.activities
+    )
+    return Completed(decision=finish(draft), new_task_started=started, eager_activities=eager)
+
+
+def _completed_attributes(
+    task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest
+) -> WorkflowTaskCompletedEventAttributes:
+    attributes = WorkflowTaskCompletedEventAttributes(
+        scheduled_event_id=task.scheduled_event_id,
+        started_event_id=task.started_event_id,
+        identity=request.identity,
+        binary_checksum=request.binary_checksum,
+        versioning_behavior=request.versioning_behavior,
+    )
+    if request.HasField("worker_version_stamp"):
+        attributes.worker_version.CopyFrom(request.worker_version_stamp)
+    elif task.HasField("worker_version"):
+        attributes.worker_version.CopyFrom(task.worker_version)
+    for name in ("sdk_metadata", "metering_metadata"):
+        if request.HasField(name):
+            getattr(attributes, name).CopyFrom(getattr(request, name))
+    return attributes
+
+
+def _keep_stickiness(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> None:
+    sticky = request.sticky_attributes
+    draft.info.ClearField("sticky")
+    if request.HasField("sticky_attributes") and sticky.worker_task_queue.name:
+        draft.info.sticky.task_queue = sticky.worker_task_queue.name
+        draft.info.sticky.schedule_to_start_timeout_ns = ns_of(sticky.schedule_to_start_timeout)
+
+
+def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, completion: Completion) -> None:
+    messages = {message.id: message for message in request.messages}
+    for command in request.commands:
+        if command.command_type == CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE:
+            take_message(draft, _referenced(messages, command))
+            continue
+        if command.command_type in NOT_BUILT:
+            raise BadCommand(Cause.WORKFLOW_TASK_FAILED_CAUSE_FEATURE_DISABLED, "Nexus operations are not built yet")
+        if command.command_type in CLOSING:
+            if not draft.run.is_open:
+                continue
+            for message in messages.values():
+                take_message(draft, message)
+            messages.clear()
+            unsent = any(not update.sent_event_id for update in draft.run.admitted.values())
+            if draft.run.buffered or unsent:
+                raise BadCommand(UNHANDLED, "UnhandledCommand")
+        DECIDE[command.command_type](draft, command, completion)
+    for message in messages.values():
+        take_message(draft, message)
+
+
+def _referenced(messages: dict[str, ProtocolMessage], command: Command) -> ProtocolMessage:
+    message_id = command.protocol_message_command_attributes.message_id
+    message = messages.pop(message_id, None)
+    if message is None:
+        raise BadCommand(
+            Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
+            f"ProtocolMessageCommand referenced absent message ID {message_id}"
+            if message_id
+            else "ProtocolMessageCommandAttributes.MessageId is not set on command",
+        )
+    return message
+
+
+def _heartbeats_too_long(draft: Draft, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> bool:
+    """A worker may keep a workflow task alive with empty completions only for so long."""
+    if not request.force_create_new_workflow_task or request.commands or request.messages:
+        return False
+    if draft.now_ns - task.original_scheduled_time_ns < draft.given.limits.task_heartbeat_max_ns:
+        return False
+    time_out_task(draft)
+    return True
+
+
+def _schedule_next(draft: Draft, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> None:
+    flushed = draft.flush()
+    heartbeat = request.force_create_new_workflow_task and not request.commands and not request.messages
+    if flushed or request.force_create_new_workflow_task:
+        schedule_task(draft, heartbeat_since_ns=task.original_scheduled_time_ns if heartbeat else 0)
+    elif draft.run.admitted:
+        schedule_task(draft, speculative=True)
+
+
+def _start_next(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> bool:
+    if not request.return_new_workflow_task or not draft.info.HasField("task"):
+        return False
+    task = draft.info.task
+    start_task(
+        draft,
+        scheduled_event_id=task.scheduled_event_id,
+        stamp=task.attempt,
+        request_id=draft.given.request_id,
+        identity=request.identity,
+        worker_version=request.worker_version_stamp if request.HasField("worker_version_stamp") else None,
+    )
+    return True
+
+
+def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> Completed:
+    """The task fails. Of a row of failures only the first is written; later ones wait for the task's time-out."""
+    name = _cause_name(bad.cause)
+    error = invalid(name if bad.cause == UNHANDLED else f"{name}: {bad.message}")
+    if run.info.task.attempt > 1 and bad.cause != UNHANDLED and not bad.terminates:
+        return Completed(decision=None, error=error)
+    draft = Draft(run, given)
+    failure = Failure(
+        message=bad.message, source="Server", server_failure_info=ServerFailureInfo(non_retryable=bad.terminates)
+    )
+    flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
+    if bad.terminates:
+        terminate_run(draft, bad.message, None, SERVICE_IDENTITY)
+    else:
+        schedule_task(draft, new_events=flushed)
+    return Completed(decision=finish(draft), error=error)
+
+
+def _cause_name(cause: WorkflowTaskFailedCause.ValueType) -> str:
+    words = WorkflowTaskFailedCause.Name(cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").split("_")
+    return "".join(word.capitalize() for word in words)

@@ -1,0 +1,77 @@
+"""What goes into a decision besides the state, and what comes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.api.update.v1 import Outcome
+
+from services.history.core.apply import Item
+from services.history.core.run import Run
+from services.protos.run_pb2 import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits on one run, as the dynamic config has them for the namespace (limits_errors.md section 1)."""
+
+    blob_bytes_max: int = 2 * 1024 * 1024
+    memo_bytes_max: int = 2 * 1024 * 1024
+    id_length_max: int = 1000
+    history_events_max: int = 51200
+    history_events_suggest: int = 4096
+    history_bytes_max: int = 50 * 1024 * 1024
+    history_bytes_suggest: int = 4 * 1024 * 1024
+    pending_max: int = 2000  # of activities, children, external signals, external cancels: each
+    signals_max: int = 10000
+    buffered_events_max: int = 100
+    buffered_bytes_max: int = 2 * 1024 * 1024
+    updates_in_flight_max: int = 10
+    updates_max: int = 2000
+    activity_failure_bytes_max: int = 4 * 1024
+    task_timeout_default_ns: int = 10_000_000_000
+    task_timeout_max_ns: int = 120_000_000_000
+    task_heartbeat_max_ns: int = 30 * 60_000_000_000
+    task_retry_interval_max_ns: int = 10 * 60_000_000_000
+    activity_retry_initial_ns: int = 1_000_000_000
+    activity_retry_coefficient: float = 2.0
+    activity_retry_maximum_multiple: int = 100
+    retention_jitter_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Time, ids and settings: a decision invents none of them."""
+
+    now_ns: int
+    new_run_id: str = ""  # for a run that may follow this one
+    request_id: str = ""  # for a poll that starts a task within this decision
+    retention_ns: int = 0
+    cron_backoff_ns: int = 0  # until the next slot of the run's cron schedule, when it has one
+    started: WorkflowExecutionStartedEventAttributes | None = None  # of this run, for a run that may follow it
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Serialized events with contiguous ids that were written together."""
+
+    first_event_id: int
+    next_event_id: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one input did. `batches`, `changes`, `tasks` and `successor` become true by one fenced write of `run`.
+
+    Not `durable`: the new state is only for memory (a started workflow task, an admitted update); nothing is written.
+    """
+
+    run: Run
+    durable: bool
+    batches: tuple[Batch, ...] = ()
+    changes: frozenset[tuple[Item, int | str]] = frozenset()
+    tasks: tuple[Task, ...] = ()
+    successor: "Decision | None" = None
+    outcomes: Mapping[str, Outcome | None] = field(default_factory=dict)  # answered updates; None: accepted so far

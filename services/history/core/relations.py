@@ -1,0 +1,197 @@
+"""What comes back from other runs: a child's start and end, and the answers to external signals and cancellations.
+
+Each is told at least once; an entry that is no longer pending makes a repetition a no-op.
+"""
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Header, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import (
+    CancelExternalWorkflowExecutionFailedCause,
+    SignalExternalWorkflowExecutionFailedCause,
+    StartChildWorkflowExecutionFailedCause,
+    WorkflowExecutionStatus,
+)
+from temporalio.api.history.v1 import (
+    ChildWorkflowExecutionCanceledEventAttributes,
+    ChildWorkflowExecutionCompletedEventAttributes,
+    ChildWorkflowExecutionFailedEventAttributes,
+    ChildWorkflowExecutionStartedEventAttributes,
+    ChildWorkflowExecutionTerminatedEventAttributes,
+    ChildWorkflowExecutionTimedOutEventAttributes,
+    ExternalWorkflowExecutionCancelRequestedEventAttributes,
+    ExternalWorkflowExecutionSignaledEventAttributes,
+    RequestCancelExternalWorkflowExecutionFailedEventAttributes,
+    SignalExternalWorkflowExecutionFailedEventAttributes,
+    StartChildWorkflowExecutionFailedEventAttributes,
+    StartChildWorkflowExecutionInitiatedEventAttributes,
+)
+
+from services.history.core.draft import Draft
+from services.history.core.rejection import completed
+from services.history.core.workflow_task import schedule_task
+from services.protos.history_pb2 import RecordChildClosedRequest
+from services.protos.run_pb2 import Child
+
+
+def child_started(draft: Draft, initiated_event_id: int, run_id: str, header: Header | None) -> None:
+    child = draft.run.children.get(initiated_event_id)
+    if not draft.run.is_open:
+        raise completed()
+    if child is None or child.started_event_id:
+        return
+    draft.add(
+        ChildWorkflowExecutionStartedEventAttributes(
+            namespace=child.namespace,
+            namespace_id=child.namespace_id,
+            initiated_event_id=initiated_event_id,
+            workflow_execution=WorkflowExecution(workflow_id=child.workflow_id, run_id=run_id),
+            workflow_type=WorkflowType(name=child.workflow_type),
+            header=header,
+        )
+    )
+    schedule_task(draft)
+
+
+def child_start_failed(
+    draft: Draft,
+    initiated_event_id: int,
+    initiated: StartChildWorkflowExecutionInitiatedEventAttributes,
+    cause: StartChildWorkflowExecutionFailedCause.ValueType,
+) -> None:
+    if not draft.run.is_open:
+        raise completed()
+    if initiated_event_id not in draft.run.children:
+        return
+    draft.add(
+        StartChildWorkflowExecutionFailedEventAttributes(
+            namespace=initiated.namespace,
+            namespace_id=initiated.namespace_id,
+            workflow_id=initiated.workflow_id,
+            workflow_type=initiated.workflow_type,
+            cause=cause,
+            control=initiated.control,
+            initiated_event_id=initiated_event_id,
+            workflow_task_completed_event_id=initiated.workflow_task_completed_event_id,
+        )
+    )
+    schedule_task(draft)
+
+
+def child_closed(draft: Draft, closed: RecordChildClosedRequest) -> None:
+    """The child's chain of runs is over. A child whose start was not recorded yet is recorded first."""
+    if not draft.run.is_open:
+        raise completed()
+    child = draft.run.children.get(closed.initiated_event_id)
+    if child is None:
+        return
+    if not child.started_event_id:
+        child_started(draft, closed.initiated_event_id, closed.child.run_id, None)
+        child = draft.run.children[closed.initiated_event_id]
+    draft.add(_child_ending(child, closed))
+    schedule_task(draft)
+
+
+def _child_ending(child: Child, closed: RecordChildClosedRequest) -> Message:
+    status = WorkflowExecutionStatus
+    endings: dict[int, type[Message]] = {
+        status.WORKFLOW_EXECUTION_STATUS_COMPLETED: ChildWorkflowExecutionCompletedEventAttributes,
+        status.WORKFLOW_EXECUTION_STATUS_FAILED: ChildWorkflowExecutionFailedEventAttributes,
+        status.WORKFLOW_EXECUTION_STATUS_CANCELED: ChildWorkflowExecutionCanceledEventAttributes,
+        status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: ChildWorkflowExecutionTimedOutEventAttributes,
+        status.WORKFLOW_EXECUTION_STATUS_TERMINATED: ChildWorkflowExecutionTerminatedEventAttributes,
+    }
+    ending = endings[closed.status](
+        namespace=child.namespace,
+        namespace_id=child.namespace_id,
+        workflow_execution=WorkflowExecution(workflow_id=child.workflow_id, run_id=closed.child.run_id),
+        workflow_type=WorkflowType(name=child.workflow_type),
+        initiated_event_id=child.initiated_event_id,
+        started_event_id=child.started_event_id,
+    )
+    if isinstance(ending, ChildWorkflowExecutionCompletedEventAttributes) and closed.HasField("result"):
+        ending.result.CopyFrom(closed.result)
+    elif isinstance(ending, ChildWorkflowExecutionCanceledEventAttributes) and closed.HasField("result"):
+        ending.details.CopyFrom(closed.result)
+    elif isinstance(ending, ChildWorkflowExecutionFailedEventAttributes):
+        ending.failure.CopyFrom(closed.failure)
+        ending.retry_state = closed.retry_state
+    elif isinstance(ending, ChildWorkflowExecutionTimedOutEventAttributes):
+        ending.retry_state = closed.retry_state
+    return ending
+
+
+def signal_answered(
+    draft: Draft,
+    initiated_event_id: int,
+    cause: SignalExternalWorkflowExecutionFailedCause.ValueType | None,
+    control: str = "",
+    task_completed_event_id: int = 0,
+) -> None:
+    """The external signal was delivered (`cause` None) or could not be."""
+    sent = draft.run.signals.get(initiated_event_id)
+    if not draft.run.is_open:
+        raise completed()
+    if sent is None:
+        return
+    execution = WorkflowExecution(workflow_id=sent.workflow_id, run_id=sent.run_id)
+    if cause is None:
+        draft.add(
+            ExternalWorkflowExecutionSignaledEventAttributes(
+                initiated_event_id=initiated_event_id,
+                namespace=sent.namespace,
+                namespace_id=sent.namespace_id,
+                workflow_execution=execution,
+                control=control,
+            )
+        )
+    else:
+        draft.add(
+            SignalExternalWorkflowExecutionFailedEventAttributes(
+                cause=cause,
+                workflow_task_completed_event_id=task_completed_event_id,
+                namespace=sent.namespace,
+                namespace_id=sent.namespace_id,
+                workflow_execution=execution,
+                initiated_event_id=initiated_event_id,
+                control=control,
+            )
+        )
+    schedule_task(draft)
+
+
+def cancel_answered(
+    draft: Draft,
+    initiated_event_id: int,
+    cause: CancelExternalWorkflowExecutionFailedCause.ValueType | None,
+    control: str = "",
+    task_completed_event_id: int = 0,
+) -> None:
+    """The external cancel request was delivered (`cause` None) or could not be."""
+    sent = draft.run.cancels.get(initiated_event_id)
+    if not draft.run.is_open:
+        raise completed()
+    if sent is None:
+        return
+    execution = WorkflowExecution(workflow_id=sent.workflow_id, run_id=sent.run_id)
+    if cause is None:
+        draft.add(
+            ExternalWorkflowExecutionCancelRequestedEventAttributes(
+                initiated_event_id=initiated_event_id,
+                namespace=sent.namespace,
+                namespace_id=sent.namespace_id,
+                workflow_execution=execution,
+            )
+        )
+    else:
+        draft.add(
+            RequestCancelExternalWorkflowExecutionFailedEventAttributes(
+                cause=cause,
+                workflow_task_completed_event_id=task_completed_event_id,
+                namespace=sent.namespace,
+                namespace_id=sent.namespace_id,
+                workflow_execution=execution,
+                initiated_event_id=initiated_event_id,
+                control=control,
+            )
+        )
+    schedule_task(draft)

@@ -1,0 +1,79 @@
+"""The state of one workflow run: what a fold of its events, and of the attempts at its tasks, leaves in memory.
+
+Everything inside is treated as an immutable value: a `Draft` forks the run, replaces entries in the fork, and the shell
+swaps the fork in once it is committed. A run that was handed out is never changed.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.update.v1 import Request as UpdateRequest
+
+from services.history.core.growing_set import GrowingSet
+from services.protos.run_pb2 import Activity, Buffered, Child, External, RunInfo, Timer, Update
+
+M = TypeVar("M", bound=Message)
+
+RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedUpdate:
+    """An update that no event speaks of yet. It lives in memory only; losing it costs the caller a retry.
+
+    `sent_event_id` is the started event id of the workflow task that carries it, 0 while it waits for one.
+    """
+
+    request: UpdateRequest
+    sent_event_id: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """One run. Maps are keyed by what later events and commands call their entries by."""
+
+    info: RunInfo
+    activities: dict[int, Activity] = field(default_factory=dict)  # by scheduled event id
+    activity_ids: dict[str, int] = field(default_factory=dict)  # activity id -> scheduled event id
+    timers: dict[str, Timer] = field(default_factory=dict)  # by timer id
+    children: dict[int, Child] = field(default_factory=dict)  # by initiated event id
+    signals: dict[int, External] = field(default_factory=dict)  # by initiated event id
+    cancels: dict[int, External] = field(default_factory=dict)  # by initiated event id
+    signal_requests: GrowingSet = field(default_factory=GrowingSet)  # request ids of signals
+    buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
+    updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
+    admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
+
+    @property
+    def is_open(self) -> bool:
+        return self.info.status == RUNNING
+
+    def fork(self) -> "Run":
+        """A copy that can be changed without changing this one. Entries are shared: they are replaced, never changed."""
+        return Run(
+            copy_of(self.info),
+            self.activities.copy(),
+            self.activity_ids.copy(),
+            self.timers.copy(),
+            self.children.copy(),
+            self.signals.copy(),
+            self.cancels.copy(),
+            self.signal_requests.fork(),
+            self.buffered.copy(),
+            self.updates.copy(),
+            self.admitted.copy(),
+        )
+
+    def activity_by_id(self, activity_id: str) -> Activity | None:
+        """The pending activity with that id."""
+        scheduled_event_id = self.activity_ids.get(activity_id)
+        return None if scheduled_event_id is None else self.activities.get(scheduled_event_id)
+
+
+def copy_of(message: M) -> M:
+    """A copy that may be changed."""
+    clone = type(message)()
+    clone.CopyFrom(message)
+    return clone

@@ -1,0 +1,156 @@
+"""How a run begins: by a client, as a child, or as the run that follows another one in its chain."""
+
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import Link, WorkflowExecution
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, TaskQueueKind
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+
+from services.history.core.decision import Given, Limits
+from services.history.core.draft import Draft
+from services.history.core.run import Run
+from services.history.core.times import duration, ns_of, timestamp
+from services.history.core.workflow_task import schedule_task
+from services.protos.run_pb2 import Parent, RunInfo, Task
+
+
+def begin_run(
+    given: Given,
+    *,
+    namespace_id: str,
+    workflow_id: str,
+    run_id: str,
+    create_request_id: str,
+    started: WorkflowExecutionStartedEventAttributes,
+    user_metadata: UserMetadata | None = None,
+    links: Iterable[Link] = (),
+    schedule_first_task: bool = True,
+) -> Draft:
+    """A draft of a new run whose first event is `started`. The first workflow task follows unless it is to wait."""
+    info = RunInfo(
+        namespace_id=namespace_id,
+        workflow_id=workflow_id,
+        run_id=run_id,
+        create_request_id=create_request_id,
+        next_event_id=1,
+    )
+    draft = Draft(Run(info), given)
+    draft.add(started, user_metadata=user_metadata, links=links)
+    if schedule_first_task and not draft.info.backoff_deadline_ns:
+        schedule_task(draft)
+    draft.push(Task.UPDATE_VISIBILITY)
+    return draft
+
+
+def started_attributes(
+    request: StartWorkflowExecutionRequest,
+    *,
+    run_id: str,
+    now_ns: int,
+    limits: Limits,
+    parent: Parent | None = None,
+    root: WorkflowExecution | None = None,
+    cron_backoff_ns: int = 0,
+) -> WorkflowExecutionStartedEventAttributes:
+    """Event 1 of a run that a client or a parent asked for; `request` was validated and normalised by the frontend."""
+    started = WorkflowExecutionStartedEventAttributes(
+        workflow_type=request.workflow_type,
+        workflow_id=request.workflow_id,
+        task_queue=TaskQueue(name=request.task_queue.name, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        input=request.input if request.HasField("input") else None,
+        identity=request.identity,
+        original_execution_run_id=run_id,
+        first_execution_run_id=run_id,
+        attempt=1,
+        cron_schedule=request.cron_schedule,
+        completion_callbacks=request.completion_callbacks,
+        workflow_execution_timeout=duration(ns_of(request.workflow_execution_timeout)),
+        workflow_run_timeout=duration(_run_timeout_ns(request)),
+        workflow_task_timeout=duration(task_timeout_ns(ns_of(request.workflow_task_timeout), limits)),
+        first_workflow_task_backoff=duration(cron_backoff_ns or ns_of(request.workflow_start_delay)),
+    )
+    for name in ("retry_policy", "memo", "search_attributes", "header", "priority", "versioning_override"):
+        if request.HasField(name):
+            getattr(started, name).CopyFrom(getattr(request, name))
+    if request.HasField("last_completion_result"):
+        started.last_completion_result.CopyFrom(request.last_completion_result)
+    if request.HasField("continued_failure"):
+        started.continued_failure.CopyFrom(request.continued_failure)
+    if request.cron_schedule:
+        started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
+    execution_timeout_ns = ns_of(request.workflow_execution_timeout)
+    if execution_timeout_ns:
+        begins_ns = now_ns + ns_of(started.first_workflow_task_backoff)
+        started.workflow_execution_expiration_time.CopyFrom(timestamp(begins_ns + execution_timeout_ns))
+    if parent is not None:
+        started.parent_workflow_namespace = parent.namespace
+        started.parent_workflow_namespace_id = parent.namespace_id
+        started.parent_workflow_execution.CopyFrom(
+            WorkflowExecution(workflow_id=parent.workflow_id, run_id=parent.run_id)
+        )
+        started.parent_initiated_event_id = parent.initiated_event_id
+    started.root_workflow_execution.CopyFrom(root or WorkflowExecution(workflow_id=request.workflow_id, run_id=run_id))
+    return started
+
+
+def _run_timeout_ns(request: StartWorkflowExecutionRequest) -> int:
+    """The run's time is at most the chain's. (limits_errors.md; events_commands.md section 7)"""
+    execution_ns, run_ns = ns_of(request.workflow_execution_timeout), ns_of(request.workflow_run_timeout)
+    if not run_ns or (execution_ns and run_ns > execution_ns):
+        return execution_ns
+    return run_ns
+
+
+def task_timeout_ns(asked_ns: int, limits: Limits) -> int:
+    return min(asked_ns or limits.task_timeout_default_ns, limits.task_timeout_max_ns)
+
+
+def following_attributes(
+    draft: Draft,
+    run_id: str,
+    initiator: ContinueAsNewInitiator.ValueType,
+    backoff: Duration | None = None,
+) -> WorkflowExecutionStartedEventAttributes:
+    """Event 1 of the run that follows this one in its chain: the same as this one's but for what the caller replaces."""
+    info, first = draft.info, draft.given.started
+    assert first is not None, f"run {info.run_id} is to be followed, but its first event was not given"
+    started = WorkflowExecutionStartedEventAttributes()
+    started.CopyFrom(first)
+    started.original_execution_run_id = run_id
+    started.continued_execution_run_id = info.run_id
+    started.initiator = initiator
+    started.attempt = 1
+    started.eager_execution_accepted = False
+    started.first_workflow_task_backoff.CopyFrom(backoff or Duration())
+    for name in ("memo", "search_attributes"):
+        started.ClearField(name)  # type: ignore[arg-type]  # both are fields
+        if info.HasField(name) and _entries(info, name):
+            getattr(started, name).CopyFrom(getattr(info, name))
+    started.ClearField("continued_failure")
+    if info.execution_deadline_ns:
+        left_ns = info.execution_deadline_ns - draft.now_ns
+        run_timeout_ns = ns_of(started.workflow_run_timeout)
+        started.workflow_run_timeout.CopyFrom(duration(min(run_timeout_ns or left_ns, left_ns)))
+    return started
+
+
+def _entries(info: RunInfo, name: str) -> bool:
+    return bool(info.memo.fields) if name == "memo" else bool(info.search_attributes.indexed_fields)
+
+
+def follow(draft: Draft, run_id: str, started: WorkflowExecutionStartedEventAttributes) -> None:
+    """Makes the next run of the chain part of this decision."""
+    info = draft.info
+    draft.successor = begin_run(
+        draft.given,
+        namespace_id=info.namespace_id,
+        workflow_id=info.workflow_id,
+        run_id=run_id,
+        create_request_id=run_id,
+        started=started,
+        user_metadata=info.user_metadata if info.HasField("user_metadata") else None,
+    ).decision()

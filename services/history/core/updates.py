@@ -1,0 +1,146 @@
+"""Updates: admitted in memory, sent to the worker with a workflow task, accepted and completed as events.
+
+A rejected update leaves nothing behind. (events_commands.md section 6)
+"""
+
+from google.protobuf.any_pb2 import Any as AnyProto
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.history.v1 import (
+    WorkflowExecutionUpdateAcceptedEventAttributes,
+    WorkflowExecutionUpdateCompletedEventAttributes,
+)
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Acceptance, Outcome, Response
+from temporalio.api.update.v1 import Rejection as UpdateRejection
+from temporalio.api.update.v1 import Request as UpdateRequest
+
+from services.history.core.commands.refusal import BadCommand, Cause
+from services.history.core.draft import Draft
+from services.history.core.rejection import Reason, Rejection, completed
+from services.history.core.run import AdmittedUpdate, Run
+from services.history.core.workflow_task import schedule_task
+
+BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE
+FAILING_FROM_ATTEMPT = 3
+
+
+def admit_update(draft: Draft, request: UpdateRequest) -> None:
+    """Takes an update in. One that is known by its id, at whatever stage, is not taken in again."""
+    run, info, limits = draft.run, draft.info, draft.given.limits
+    update_id = request.meta.update_id
+    if update_id in run.updates or update_id in run.admitted:
+        return
+    if not run.is_open:
+        raise completed()
+    if info.task_attempts_since_success + 1 >= FAILING_FROM_ATTEMPT:
+        raise Rejection(
+            Reason.NOT_READY, "Unable to perform workflow execution update due to Workflow Task in failed state."
+        )
+    in_flight = len(run.admitted) + sum(1 for update in run.updates.values() if not update.completed_event_id)
+    if in_flight >= limits.updates_in_flight_max:
+        raise Rejection(
+            Reason.CONCURRENT_LIMIT,
+            f"limit on number of concurrent in-flight updates has been reached ({limits.updates_in_flight_max})",
+        )
+    if info.update_count >= limits.updates_max:
+        raise Rejection(
+            Reason.FAILED_PRECONDITION,
+            f"The limit on the total number of distinct updates in this workflow has been reached "
+            f"({limits.updates_max}). Make sure any duplicate updates share an Update ID so the server can deduplicate "
+            "them, and consider rejecting updates that you are not going to process",
+        )
+    run.admitted[update_id] = AdmittedUpdate(request)
+    if not info.backoff_deadline_ns:
+        schedule_task(draft, speculative=True)
+
+
+def outgoing_messages(run: Run) -> list[ProtocolMessage]:
+    """The requests that the started workflow task carries."""
+    task = run.info.task
+    messages = []
+    for update_id, update in run.admitted.items():
+        if update.sent_event_id == task.started_event_id:
+            body = AnyProto()
+            body.Pack(update.request)
+            messages.append(
+                ProtocolMessage(
+                    id=f"{update_id}/request",
+                    protocol_instance_id=update_id,
+                    event_id=task.started_event_id - 1,
+                    body=body,
+                )
+            )
+    return messages
+
+
+def take_message(draft: Draft, message: ProtocolMessage) -> None:
+    """One answer of the worker: accepts, rejects or completes an update."""
+    update_id = message.protocol_instance_id
+    acceptance, rejection, response = Acceptance(), UpdateRejection(), Response()
+    if message.body.Unpack(acceptance):
+        _accept(draft, update_id, acceptance)
+    elif message.body.Unpack(rejection):
+        _reject(draft, update_id, rejection.failure)
+    elif message.body.Unpack(response):
+        _complete(draft, update_id, response)
+    else:
+        raise BadCommand(BAD, f"unknown message type {message.body.type_url} for update {update_id}")
+
+
+def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
+    admitted = draft.run.admitted.get(update_id)
+    if admitted is None:
+        raise BadCommand(BAD, f"accepted update {update_id} is not known to this workflow task")
+    draft.add(
+        WorkflowExecutionUpdateAcceptedEventAttributes(
+            protocol_instance_id=update_id,
+            accepted_request_message_id=acceptance.accepted_request_message_id,
+            accepted_request_sequencing_event_id=acceptance.accepted_request_sequencing_event_id,
+            accepted_request=admitted.request,
+        )
+    )
+    draft.outcomes[update_id] = None
+
+
+def _reject(draft: Draft, update_id: str, failure: Failure) -> None:
+    if draft.run.admitted.pop(update_id, None) is None:
+        raise BadCommand(BAD, f"rejected update {update_id} is not known to this workflow task")
+    draft.outcomes[update_id] = Outcome(failure=failure)
+
+
+def _complete(draft: Draft, update_id: str, response: Response) -> None:
+    update = draft.run.updates.get(update_id)
+    if update is None or update.completed_event_id:
+        raise BadCommand(BAD, f"completed update {update_id} was not accepted before")
+    draft.add(
+        WorkflowExecutionUpdateCompletedEventAttributes(
+            meta=response.meta, accepted_event_id=update.accepted_event_id, outcome=response.outcome
+        )
+    )
+    draft.outcomes[update_id] = response.outcome
+
+
+def reject_unanswered(draft: Draft, started_event_id: int) -> None:
+    """Updates that the completed workflow task carried and its worker said nothing of."""
+    for update_id, update in list(draft.run.admitted.items()):
+        if update.sent_event_id == started_event_id:
+            del draft.run.admitted[update_id]
+            draft.outcomes[update_id] = Outcome(
+                failure=Failure(
+                    message="Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow "
+                    "Update is not supported by the worker.",
+                    source="Server",
+                    application_failure_info=ApplicationFailureInfo(type="UnprocessedUpdate", non_retryable=True),
+                )
+            )
+
+
+def closed_outcome() -> Outcome:
+    """The outcome of an accepted update whose workflow completed before it did."""
+    return Outcome(
+        failure=Failure(
+            message="Workflow Update failed because the Workflow completed before the Update completed.",
+            source="Server",
+            application_failure_info=ApplicationFailureInfo(type="AcceptedUpdateCompletedWorkflow", non_retryable=True),
+        )
+    )

@@ -1,0 +1,168 @@
+"""What DescribeWorkflowExecution and lists say of a run."""
+
+from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import (
+    PendingActivityInfo,
+    PendingChildExecutionInfo,
+    PendingWorkflowTaskInfo,
+    RequestIdInfo,
+    WorkflowExecutionConfig,
+    WorkflowExecutionExtendedInfo,
+    WorkflowExecutionInfo,
+)
+from temporalio.api.workflowservice import v1 as api
+
+from services.history.core.deadlines import after
+from services.history.core.run import Run
+from services.history.core.times import duration, timestamp
+from services.protos.run_pb2 import Activity, WorkflowTask
+
+State = PendingActivityState
+
+
+def execution_info(run: Run) -> WorkflowExecutionInfo:
+    """The part of a description that lists show too."""
+    info = run.info
+    described = WorkflowExecutionInfo(
+        execution=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+        type=WorkflowType(name=info.workflow_type),
+        start_time=timestamp(info.start_time_ns),
+        execution_time=timestamp(info.execution_time_ns),
+        status=info.status,
+        history_length=info.next_event_id - 1,
+        task_queue=info.task_queue,
+        state_transition_count=info.state_transitions,
+        history_size_bytes=info.history_bytes,
+        first_run_id=info.first_execution_run_id,
+        root_execution=info.root,
+        memo=info.memo,
+        search_attributes=info.search_attributes,
+    )
+    if info.HasField("priority"):
+        described.priority.CopyFrom(info.priority)
+    if info.HasField("worker_version"):
+        described.most_recent_worker_version_stamp.CopyFrom(info.worker_version)
+    if info.HasField("parent"):
+        described.parent_namespace_id = info.parent.namespace_id
+        described.parent_execution.CopyFrom(
+            WorkflowExecution(workflow_id=info.parent.workflow_id, run_id=info.parent.run_id)
+        )
+    if info.close_time_ns:
+        described.close_time.CopyFrom(timestamp(info.close_time_ns))
+        described.execution_duration.CopyFrom(duration(info.close_time_ns - info.execution_time_ns))
+    return described
+
+
+def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
+    """All that is known of a run."""
+    info = run.info
+    described = api.DescribeWorkflowExecutionResponse(
+        execution_config=WorkflowExecutionConfig(
+            task_queue=TaskQueue(name=info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+            workflow_execution_timeout=duration(info.execution_timeout_ns),
+            workflow_run_timeout=duration(info.run_timeout_ns),
+            default_workflow_task_timeout=duration(info.task_timeout_ns),
+            user_metadata=info.user_metadata if info.HasField("user_metadata") else None,
+        ),
+        workflow_execution_info=execution_info(run),
+        workflow_extended_info=_extended(run),
+    )
+    if not run.is_open:
+        return described
+    described.pending_activities.extend(_activity(activity, now_ns) for activity in run.activities.values())
+    for child in run.children.values():
+        described.pending_children.append(
+            PendingChildExecutionInfo(
+                workflow_id=child.workflow_id,
+                run_id=child.run_id,
+                workflow_type_name=child.workflow_type,
+                initiated_id=child.initiated_event_id,
+                parent_close_policy=child.parent_close_policy,
+            )
+        )
+    if info.HasField("task") and info.task.kind != WorkflowTask.SPECULATIVE:
+        described.pending_workflow_task.CopyFrom(_task(info.task))
+    return described
+
+
+def _extended(run: Run) -> WorkflowExecutionExtendedInfo:
+    info = run.info
+    extended = WorkflowExecutionExtendedInfo(
+        cancel_requested=info.cancel_requested, original_start_time=timestamp(info.start_time_ns)
+    )
+    if info.execution_deadline_ns:
+        extended.execution_expiration_time.CopyFrom(timestamp(info.execution_deadline_ns))
+    if info.run_deadline_ns:
+        extended.run_expiration_time.CopyFrom(timestamp(info.run_deadline_ns))
+    extended.request_id_infos[info.create_request_id].CopyFrom(
+        RequestIdInfo(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, event_id=1)
+    )
+    return extended
+
+
+def _task(task: WorkflowTask) -> PendingWorkflowTaskInfo:
+    states = PendingWorkflowTaskState
+    started = bool(task.started_event_id)
+    pending = PendingWorkflowTaskInfo(
+        state=states.PENDING_WORKFLOW_TASK_STATE_STARTED if started else states.PENDING_WORKFLOW_TASK_STATE_SCHEDULED,
+        scheduled_time=timestamp(task.scheduled_time_ns),
+        original_scheduled_time=timestamp(task.original_scheduled_time_ns),
+        attempt=task.attempt,
+    )
+    if started:
+        pending.started_time.CopyFrom(timestamp(task.started_time_ns))
+    return pending
+
+
+def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
+    pending = PendingActivityInfo(
+        activity_id=activity.activity_id,
+        activity_type=ActivityType(name=activity.activity_type),
+        state=_activity_state(activity),
+        attempt=activity.attempt,
+        last_worker_identity=activity.last_worker_identity,
+        activity_options=_options(activity),
+    )
+    if activity.HasField("retry_policy"):
+        pending.maximum_attempts = activity.retry_policy.maximum_attempts
+    for name in ("heartbeat_details", "last_failure", "priority"):
+        if activity.HasField(name):
+            getattr(pending, name).CopyFrom(getattr(activity, name))
+    expires_ns = after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns)
+    waits = activity.backing_off or not activity.started_time_ns
+    times = {
+        "last_heartbeat_time": activity.last_heartbeat_time_ns,
+        "last_started_time": activity.last_started_time_ns,
+        "scheduled_time": activity.scheduled_time_ns if waits else 0,
+        "expiration_time": expires_ns,
+        "last_attempt_complete_time": activity.last_attempt_complete_time_ns,
+        "next_attempt_schedule_time": activity.scheduled_time_ns if activity.scheduled_time_ns > now_ns else 0,
+    }
+    for name, at_ns in times.items():
+        if at_ns:
+            getattr(pending, name).CopyFrom(timestamp(at_ns))
+    if activity.current_retry_interval_ns:
+        pending.current_retry_interval.CopyFrom(duration(activity.current_retry_interval_ns))
+    return pending
+
+
+def _activity_state(activity: Activity) -> PendingActivityState.ValueType:
+    if activity.cancel_requested:
+        return State.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+    if activity.started_time_ns:
+        return State.PENDING_ACTIVITY_STATE_STARTED
+    return State.PENDING_ACTIVITY_STATE_SCHEDULED
+
+
+def _options(activity: Activity) -> ActivityOptions:
+    return ActivityOptions(
+        task_queue=TaskQueue(name=activity.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        schedule_to_close_timeout=duration(activity.schedule_to_close_timeout_ns),
+        schedule_to_start_timeout=duration(activity.schedule_to_start_timeout_ns),
+        start_to_close_timeout=duration(activity.start_to_close_timeout_ns),
+        heartbeat_timeout=duration(activity.heartbeat_timeout_ns),
+        retry_policy=activity.retry_policy if activity.HasField("retry_policy") else None,
+    )

@@ -1,0 +1,443 @@
+"""From an input to a committed state: load, decide, commit, and only then wake whoever waits.
+
+Everything that changes a workflow goes through `Engine.commit`, under the workflow's lock.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from temporalio.api.enums.v1 import ResourceExhaustedCause
+from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
+from temporalio.api.update.v1 import Outcome as UpdateOutcome
+
+from services.config import DynamicConfig, limits
+from services.errors import (
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    ServiceError,
+    ShardOwnershipLost,
+    Unavailable,
+    WorkflowNotReady,
+)
+from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowCache, WorkflowEntry
+from services.history.codec import run_of, run_write
+from services.history.core.decision import Batch, Decision, Given, Limits
+from services.history.core.draft import Draft
+from services.history.core.finish import finish
+from services.history.core.rejection import Reason, Rejection
+from services.history.core.run import Run
+from services.history.core.updates import closed_outcome
+from services.history.outbox import Key
+from services.history.shard import Shard
+from services.namespaces import NamespaceRegistry
+from services.persistence import CurrentRecord, CurrentWrite, Outcome, Store, TaskCategory
+from services.protos.run_pb2 import Task, WorkflowTask
+from services.rpc import MatchingClient
+from services.runtime import Chance, Clock
+
+logger = logging.getLogger(__name__)
+
+CACHED_WORKFLOWS_MAX = 8096
+
+
+def service_error(rejection: Rejection) -> ServiceError:
+    """The API's error for what the core refused."""
+    match rejection.reason:
+        case Reason.NOT_FOUND:
+            return NotFound(rejection.message)
+        case Reason.INVALID_ARGUMENT:
+            return InvalidArgument(rejection.message)
+        case Reason.FAILED_PRECONDITION:
+            return FailedPrecondition(rejection.message)
+        case Reason.NOT_READY:
+            return WorkflowNotReady(rejection.message)
+        case Reason.BUSY:
+            return ResourceExhausted(rejection.message, ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW)
+        case Reason.CONCURRENT_LIMIT:
+            return ResourceExhausted(
+                rejection.message, ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT
+            )
+
+
+class Engine:
+    """The shards and workflows of one host."""
+
+    def __init__(
+        self,
+        store: Store,
+        matching: MatchingClient,
+        namespaces: NamespaceRegistry,
+        clock: Clock,
+        chance: Chance,
+        config: DynamicConfig,
+        shard_count: int,
+        owner: str,
+    ) -> None:
+        self.store, self.matching, self.namespaces = store, matching, namespaces
+        self.clock, self.chance, self.config = clock, chance, config
+        self._owner = owner
+        self._shard_count = shard_count
+        self._shards: dict[int, Shard] = {}
+        self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX)
+        self.draining = False
+        self._limits: dict[str, tuple[int, Limits]] = {}
+
+    async def start(
+        self,
+        execute: Callable[..., object],
+        show: Callable[..., object],
+    ) -> None:
+        """Acquires all shards (a static ring: this host owns them) and takes up the work that was left."""
+        for shard_id in range(1, self._shard_count + 1):
+            shard = Shard(shard_id, self._owner, self.store, self.clock, execute, show)  # type: ignore[arg-type]
+            self._shards[shard_id] = shard
+            await shard.acquire()
+
+    async def stop(self) -> None:
+        for shard in self._shards.values():
+            await shard.stop()
+
+    def shard_id_of(self, namespace_id: str, workflow_id: str) -> int:
+        """The shard of a workflow id. The mapping is permanent: data lies where it says."""
+        return zlib.crc32(f"{namespace_id}_{workflow_id}".encode()) % self._shard_count + 1
+
+    def shard(self, namespace_id: str, workflow_id: str) -> Shard:
+        return self._shards[self.shard_id_of(namespace_id, workflow_id)]
+
+    def given(self, namespace_id: str, entry: RunEntry | None = None) -> Given:
+        """Time, fresh ids and settings for one decision. `entry`: a run that another run may follow."""
+        namespace = self.namespaces.by_id(namespace_id)
+        return Given(
+            now_ns=self.clock.now_ns(),
+            new_run_id=self.chance.run_id() if entry is not None else "",
+            request_id=self.chance.unique_id() if entry is not None else "",
+            retention_ns=namespace.retention_ns,
+            limits=self.limits(namespace.name),
+            started=entry.started if entry is not None else None,
+        )
+
+    def limits(self, namespace: str) -> Limits:
+        """The namespace's limits, read anew only when the dynamic config has changed."""
+        known = self._limits.get(namespace)
+        if known is None or known[0] != self.config.version:
+            known = self._limits[namespace] = (self.config.version, read_limits(self.config, namespace))
+        return known[1]
+
+    # Loading.
+
+    def workflow(self, namespace_id: str, workflow_id: str) -> WorkflowEntry:
+        return self.cache.get(namespace_id, workflow_id)
+
+    async def current(self, workflow: WorkflowEntry) -> CurrentRecord | None:
+        """The current run of a workflow id. Call it under the workflow's lock, or for a hint."""
+        if not workflow.current_known:
+            shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
+            workflow.current = await self.store.read_current(shard_id, workflow.namespace_id, workflow.workflow_id)
+            workflow.current_known = True
+        return workflow.current
+
+    async def run(self, workflow: WorkflowEntry, run_id: str = "") -> RunEntry:
+        """A run by its id, or the current one. Raises NotFound with the reference's texts."""
+        if not run_id:
+            current = await self.current(workflow)
+            if current is None:
+                raise NotFound(f"workflow not found for ID: {workflow.workflow_id}")
+            run_id = current.run_id
+        entry = workflow.runs.get(run_id)
+        return entry if entry is not None else await self._load(workflow, run_id)
+
+    async def _load(self, workflow: WorkflowEntry, run_id: str) -> RunEntry:
+        shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
+        record = await self.store.read_run(shard_id, workflow.namespace_id, workflow.workflow_id, run_id)
+        if record is None:
+            raise NotFound(
+                f'workflow execution not found for workflow ID "{workflow.workflow_id}" and run ID "{run_id}"'
+            )
+        loaded = RunEntry(run_of(record), record.version)
+        loaded.stored_task_started = bool(loaded.run.info.task.started_event_id)
+        return workflow.runs.setdefault(run_id, loaded)
+
+    async def started(self, workflow: WorkflowEntry, entry: RunEntry) -> WorkflowExecutionStartedEventAttributes:
+        """Event 1 of a run, kept with the run from then on."""
+        if entry.started is None:
+            event = await self.event(workflow, entry, 1)
+            entry.started = event.workflow_execution_started_event_attributes
+        return entry.started
+
+    async def event(self, workflow: WorkflowEntry, entry: RunEntry, event_id: int) -> HistoryEvent:
+        """One event of a run, from memory or the store."""
+        for batch in await self.batches(workflow, entry, event_id, event_id + 1, 1):
+            for event in History.FromString(batch.blob).events:
+                if event.event_id == event_id:
+                    return event
+        raise DataLoss(f"event {event_id} of run {entry.run.info.run_id} is missing")
+
+    async def batches(
+        self, workflow: WorkflowEntry, entry: RunEntry, from_event_id: int, to_event_id: int, batches_max: int
+    ) -> Sequence[Batch]:
+        """Stored batches with events in [from, to), from memory when it reaches back far enough."""
+        tail = entry.tail
+        if tail and tail[0].first_event_id <= from_event_id:
+            found = [b for b in tail if b.next_event_id > from_event_id and b.first_event_id < to_event_id]
+            return found[:batches_max]
+        shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
+        rows = await self.store.read_history(shard_id, entry.run.info.run_id, from_event_id, to_event_id, batches_max)
+        return [Batch(row.first_event_id, row.next_event_id, row.blob) for row in rows]
+
+    # Deciding and committing.
+
+    async def change(
+        self,
+        namespace_id: str,
+        workflow_id: str,
+        run_id: str,
+        decide: Callable[[Draft], object],
+        *,
+        first_execution_run_id: str = "",
+    ) -> RunEntry:
+        """Loads a run, lets `decide` change a draft of it, and commits. The core's refusals become API errors."""
+        workflow = self.workflow(namespace_id, workflow_id)
+        async with workflow.lock:
+            entry = await self.run(workflow, run_id)
+            if first_execution_run_id and entry.run.info.first_execution_run_id != first_execution_run_id:
+                raise NotFound("workflow execution not found")
+            await self.decide(workflow, entry, decide)
+            return entry
+
+    async def decide(self, workflow: WorkflowEntry, entry: RunEntry, decide: Callable[[Draft], object]) -> None:
+        """The same for a run that is at hand, under the lock."""
+        draft = Draft(entry.run, self.given(workflow.namespace_id))
+        try:
+            decide(draft)
+        except Rejection as rejection:
+            raise service_error(rejection) from None
+        await self.commit(workflow, entry, finish(draft))
+
+    async def commit(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
+        """Makes a decision about an existing run true, with the run that follows it if there is one."""
+        if not decision.durable:
+            self._remember(workflow, entry, decision)
+            return
+        was_open, info = entry.run.is_open, decision.run.info
+        parts = [(entry, decision)]
+        current = None
+        successor = decision.successor
+        if successor is not None:
+            parts.append((RunEntry(successor.run, 0), successor))
+            current = CurrentWrite(expected_run_id=info.run_id, record=current_record(successor.run))
+        elif was_open and not decision.run.is_open:
+            known = await self.current(workflow)
+            if known is not None and known.run_id == info.run_id:
+                current = CurrentWrite(expected_run_id=info.run_id, record=current_record(decision.run))
+        await self.write(workflow, parts, current)
+
+    async def commit_draft(self, workflow: WorkflowEntry, entry: RunEntry, draft: Draft) -> None:
+        await self.commit(workflow, entry, finish(draft))
+
+    async def write(
+        self,
+        workflow: WorkflowEntry,
+        parts: Sequence[tuple[RunEntry, Decision]],
+        current: CurrentWrite | None,
+    ) -> None:
+        """One transaction over runs of one workflow id. What is in memory is forgotten when the store disagrees."""
+        shard = self.shard(workflow.namespace_id, workflow.workflow_id)
+        runs = [run_write(decision.run.info.run_id, entry.version, decision) for entry, decision in parts]
+        tasks = [task for _, decision in parts for task in decision.tasks]
+        try:
+            outcome, rows = await shard.commit(workflow.namespace_id, workflow.workflow_id, runs, tasks, current)
+        except (ShardOwnershipLost, Unavailable):
+            await self._recover(shard)
+            raise
+        if outcome is not Outcome.COMMITTED:
+            self._forget(workflow)
+            raise Unavailable(f"the stored state of workflow {workflow.workflow_id} is newer than ours, please retry")
+        if current is not None:
+            workflow.current, workflow.current_known = current.record, True
+        for entry, decision in parts:
+            entry.version += 1
+            entry.stored_task_started = bool(decision.run.info.task.started_event_id)
+            workflow.runs[decision.run.info.run_id] = entry
+            entry.extend_tail(decision.batches)
+            self._remember(workflow, entry, decision)
+            self._release(shard, entry)
+        shard.dispatch(rows)
+
+    def _remember(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
+        """Swaps the new state in, and tells whoever waits for what has changed."""
+        before, entry.run = entry.run, decision.run
+        self._watch_task(entry, before)
+        if decision.batches or entry.run.info.task.started_event_id != before.info.task.started_event_id:
+            entry.notify()
+        if decision.outcomes or entry.updates:
+            self._tell_updates(entry, decision)
+        if not decision.run.is_open:
+            self._abandon_queries(entry)
+
+    def _watch_task(self, entry: RunEntry, before: Run) -> None:
+        """A task that only memory knows of gets its time-out in memory, and a speculative one its push."""
+        task = entry.run.info.task
+        old = before.info.task
+        shard = self.shard(entry.run.info.namespace_id, entry.run.info.workflow_id)
+        in_memory = task.kind != WorkflowTask.NORMAL or not task.started_written
+        if task.started_event_id and in_memory and old.request_id != task.request_id:
+            shard.wake_at(_wake(entry.run, task.start_to_close_deadline_ns))
+        if task.kind == WorkflowTask.SPECULATIVE and task.scheduled_event_id and not task.started_event_id:
+            if old.kind != WorkflowTask.SPECULATIVE or old.scheduled_time_ns != task.scheduled_time_ns:
+                shard.wake_at(_wake(entry.run, task.schedule_to_start_deadline_ns))
+                shard.run_unstored(_task(entry.run, Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
+
+    def _tell_updates(self, entry: RunEntry, decision: Decision) -> None:
+        for update_id, outcome in decision.outcomes.items():
+            progress = entry.updates.get(update_id)
+            if progress is not None:
+                self._advance(progress, outcome)
+        if not decision.run.is_open:
+            for progress in entry.updates.values():
+                if progress.outcome is None:
+                    accepted = progress.stage == Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
+                    progress.aborted = not accepted
+                    self._advance(progress, closed_outcome() if accepted else None)
+        for update_id in [u for u, progress in entry.updates.items() if not progress.waiters]:
+            if entry.updates[update_id].outcome is not None or entry.updates[update_id].aborted:
+                del entry.updates[update_id]
+
+    @staticmethod
+    def _advance(progress: UpdateProgress, outcome: UpdateOutcome | None) -> None:
+        progress.outcome = outcome
+        progress.stage = (
+            Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
+            if outcome is None
+            else Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
+        )
+        progress.advance()
+
+    @staticmethod
+    def _abandon_queries(entry: RunEntry) -> None:
+        for query in entry.queries.values():
+            if not query.answer.done():
+                query.answer.set_result(None)
+        entry.queries.clear()
+
+    # Held outbox rows: a task that a poller got by sync match was never stored elsewhere.
+
+    def hold(self, entry: RunEntry, shard: Shard, key: Key, task: Task) -> None:
+        """Keeps the outbox row of a dispatched task until the task is over or its start is in the store."""
+        entry.held.setdefault((task.kind, task.event_id, task.stamp), []).append(key[1])
+        self._release(shard, entry)
+
+    def _release(self, shard: Shard, entry: RunEntry) -> None:
+        for held in [held for held in entry.held if not self._in_hand(entry, *held)]:
+            for task_id in entry.held.pop(held):
+                shard.done(TaskCategory.IMMEDIATE, (0, task_id))
+
+    @staticmethod
+    def _in_hand(entry: RunEntry, kind: int, event_id: int, stamp: int) -> bool:
+        if not entry.run.is_open:
+            return False
+        if kind == Task.PUSH_ACTIVITY_TASK:
+            activity = entry.run.activities.get(event_id)
+            return activity is not None and activity.stamp == stamp and not activity.started_time_ns
+        task = entry.run.info.task
+        return task.scheduled_event_id == event_id and task.attempt == stamp and not entry.stored_task_started
+
+    def release_waiters(self) -> None:
+        """The host is about to stop: long polls answer with what there is."""
+        self.draining = True
+        for workflow in self.cache.entries():
+            for entry in workflow.runs.values():
+                entry.notify()
+                for progress in entry.updates.values():
+                    progress.advance()
+
+    # When the store and memory disagree.
+
+    def _forget(self, workflow: WorkflowEntry) -> None:
+        """What is stored is not what we think: everything in memory of this workflow is read anew."""
+        for entry in workflow.runs.values():
+            self._drop(entry)
+        workflow.runs.clear()
+        workflow.current_known = False
+
+    def _drop(self, entry: RunEntry) -> None:
+        entry.notify()
+        self._abandon_queries(entry)
+        for progress in entry.updates.values():
+            progress.advance()
+
+    async def _recover(self, shard: Shard) -> None:
+        """A write's outcome is unknown, or the fence is lost: take the shard anew and trust only the store."""
+        logger.warning("shard %d is acquired anew", shard.shard_id)
+        for workflow in self.cache.clear():
+            self._forget(workflow)
+        self._acquiring = asyncio.ensure_future(
+            shard.acquire()
+        )  # it stops queues, whose tasks may have brought us here
+        await asyncio.shield(self._acquiring)
+
+
+def current_record(run: Run) -> CurrentRecord:
+    """What the current-run pointer says of a run."""
+    info = run.info
+    return CurrentRecord(
+        run_id=info.run_id,
+        create_request_id=info.create_request_id,
+        status=info.status,
+        start_time_ns=info.start_time_ns,
+        first_execution_run_id=info.first_execution_run_id,
+    )
+
+
+def _task(run: Run, kind: Task.Kind.ValueType, event_id: int = 0, stamp: int = 0) -> Task:
+    info = run.info
+    return Task(
+        kind=kind,
+        namespace_id=info.namespace_id,
+        workflow_id=info.workflow_id,
+        run_id=info.run_id,
+        event_id=event_id,
+        stamp=stamp,
+    )
+
+
+def _wake(run: Run, at_ns: int) -> Task:
+    task = _task(run, Task.WAKE)
+    task.fire_time_ns = at_ns
+    return task
+
+
+def read_limits(config: DynamicConfig, namespace: str) -> Limits:
+    """The core's limits from the dynamic config."""
+    retry = config.get(limits.DEFAULT_ACTIVITY_RETRY, namespace)
+    return Limits(
+        blob_bytes_max=config.get(limits.BLOB_SIZE_ERROR, namespace),
+        memo_bytes_max=config.get(limits.MEMO_SIZE_ERROR, namespace),
+        id_length_max=config.get(limits.MAX_ID_LENGTH),
+        history_events_max=config.get(limits.HISTORY_COUNT_ERROR, namespace),
+        history_events_suggest=config.get(limits.HISTORY_COUNT_SUGGEST_CAN, namespace),
+        history_bytes_max=config.get(limits.HISTORY_SIZE_ERROR, namespace),
+        history_bytes_suggest=config.get(limits.HISTORY_SIZE_SUGGEST_CAN, namespace),
+        pending_max=config.get(limits.NUM_PENDING_ACTIVITIES, namespace),
+        signals_max=config.get(limits.MAX_SIGNALS_PER_RUN, namespace),
+        buffered_events_max=config.get(limits.MAX_BUFFERED_EVENTS),
+        buffered_bytes_max=config.get(limits.MAX_BUFFERED_EVENTS_SIZE),
+        updates_in_flight_max=config.get(limits.MAX_IN_FLIGHT_UPDATES, namespace),
+        updates_max=config.get(limits.MAX_TOTAL_UPDATES, namespace),
+        activity_failure_bytes_max=config.get(limits.MUTABLE_STATE_FAILURE_ERROR, namespace),
+        task_timeout_default_ns=_ns(config.get(limits.DEFAULT_WORKFLOW_TASK_TIMEOUT, namespace)),
+        task_heartbeat_max_ns=_ns(config.get(limits.WORKFLOW_TASK_HEARTBEAT_TIMEOUT, namespace)),
+        task_retry_interval_max_ns=_ns(config.get(limits.WORKFLOW_TASK_RETRY_MAX_INTERVAL)),
+        activity_retry_initial_ns=_ns(retry.initial_interval),
+        activity_retry_coefficient=retry.backoff_coefficient,
+        activity_retry_maximum_multiple=int(retry.maximum_interval_coefficient),
+    )
+
+
+def _ns(value: timedelta) -> int:
+    return int(value.total_seconds() * 1e9)

@@ -1,0 +1,380 @@
+"""What follows from commits: outbox tasks, each done at least once, each idempotent."""
+
+import logging
+from collections.abc import Iterable
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import (
+    CancelExternalWorkflowExecutionFailedCause,
+    ParentClosePolicy,
+    SignalExternalWorkflowExecutionFailedCause,
+    StartChildWorkflowExecutionFailedCause,
+    TaskQueueKind,
+    TaskQueueType,
+    WorkflowExecutionStatus,
+)
+from temporalio.api.history.v1 import HistoryEvent, StartChildWorkflowExecutionInitiatedEventAttributes
+from temporalio.api.workflowservice import v1 as api
+
+from services.errors import NotFound, WorkflowExecutionAlreadyStarted
+from services.history.cache import RunEntry, WorkflowEntry
+from services.history.core.draft import Draft
+from services.history.core.rejection import Rejection
+from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
+from services.history.core.wake import wake
+from services.history.engine import Engine
+from services.history.outbox import Key
+from services.history.shard import Shard
+from services.protos.history_pb2 import (
+    ExternalCancelRequest,
+    ExternalSignalRequest,
+    RecordChildClosedRequest,
+    ScheduleFirstWorkflowTaskRequest,
+    StartChildRequest,
+)
+from services.protos.matching_pb2 import AddTaskRequest, QueuedTask
+from services.protos.run_pb2 import Child, Task
+from services.rpc import AddTaskOutcome, Call, HistoryClient
+
+logger = logging.getLogger(__name__)
+
+SERVICE_IDENTITY = "history-service"
+
+
+class OutboxExecutor:
+    """Executes the outbox tasks of a host's shards. `history` is how runs reach each other, wherever they are."""
+
+    def __init__(self, engine: Engine, history: HistoryClient) -> None:
+        self._engine, self._history = engine, history
+        self._handlers = {
+            Task.PUSH_WORKFLOW_TASK: self._push_workflow_task,
+            Task.PUSH_ACTIVITY_TASK: self._push_activity_task,
+            Task.START_CHILD: self._start_child,
+            Task.SIGNAL_EXTERNAL: self._signal_external,
+            Task.CANCEL_EXTERNAL: self._cancel_external,
+            Task.REPORT_TO_PARENT: self._report_to_parent,
+            Task.APPLY_PARENT_CLOSE_POLICY: self._apply_parent_close_policy,
+            Task.WAKE: self._wake,
+            Task.DELETE_RUN: self._delete_run,
+        }
+
+    async def execute(self, shard: Shard, key: Key, task: Task) -> bool:
+        """Does a task. False: a poller has it, and its row is held until the task is over."""
+        workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
+        try:
+            entry = await self._engine.run(workflow, task.run_id)
+        except NotFound:
+            return True  # the run was deleted
+        return await self._handlers[task.kind](shard, key, task, workflow, entry)
+
+    def _call(self, task: Task) -> Call:
+        namespace = self._engine.namespaces.by_id(task.namespace_id)
+        return Call(namespace=namespace.name, namespace_id=namespace.id)
+
+    # Tasks for workers.
+
+    async def _push_workflow_task(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        info = entry.run.info
+        pending = info.task
+        if not entry.run.is_open or pending.scheduled_event_id != task.event_id or pending.attempt != task.stamp:
+            return True
+        if pending.started_event_id:
+            if not entry.stored_task_started:
+                self._engine.hold(entry, shard, key, task)  # it was started within the decision
+                return False
+            return True
+        kind, queue = TaskQueueKind.TASK_QUEUE_KIND_NORMAL, info.task_queue
+        if pending.sticky:
+            kind, queue = TaskQueueKind.TASK_QUEUE_KIND_STICKY, pending.task_queue
+        outcome = await self._add(task, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, queue, kind)
+        if outcome is AddTaskOutcome.STICKY_WORKER_UNAVAILABLE:
+            kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+            outcome = await self._add(task, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, info.task_queue, kind)
+        return self._handed_over(shard, key, task, workflow, outcome)
+
+    async def _push_activity_task(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        activity = entry.run.activities.get(task.event_id)
+        if not entry.run.is_open or activity is None or activity.stamp != task.stamp or activity.started_time_ns:
+            return True
+        queue, kind = activity.task_queue, TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+        outcome = await self._add(task, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, queue, kind)
+        return self._handed_over(shard, key, task, workflow, outcome)
+
+    async def _add(
+        self, task: Task, queue_type: TaskQueueType.ValueType, queue: str, kind: TaskQueueKind.ValueType
+    ) -> AddTaskOutcome:
+        request = AddTaskRequest(
+            task_queue_type=queue_type,
+            task_queue=queue,
+            task_queue_kind=kind,
+            task=QueuedTask(
+                namespace_id=task.namespace_id,
+                workflow_id=task.workflow_id,
+                run_id=task.run_id,
+                scheduled_event_id=task.event_id,
+                stamp=task.stamp,
+                create_time_ns=self._engine.clock.now_ns(),
+            ),
+        )
+        return await self._engine.matching.add_task(self._call(task), request)
+
+    def _handed_over(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, outcome: AddTaskOutcome
+    ) -> bool:
+        """A stored task is matching's business now. A matched one is nowhere but here until its start is written."""
+        if outcome is AddTaskOutcome.STORED:
+            return True
+        entry = workflow.runs.get(task.run_id)
+        if entry is None:
+            return True
+        self._engine.hold(entry, shard, key, task)
+        return False
+
+    # Time.
+
+    async def _wake(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
+        async with workflow.lock:
+            entry = await self._engine.run(workflow, task.run_id)
+            if not entry.run.is_open:
+                return True
+            if entry.started is None:
+                await self._engine.started(workflow, entry)
+            given = self._engine.given(task.namespace_id, entry)
+            draft = Draft(entry.run, given)
+            wake(draft, key[0])
+            await self._engine.commit_draft(workflow, entry, draft)
+        return True
+
+    async def _delete_run(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
+        async with workflow.lock:
+            if entry.run.is_open:
+                return True
+            store = self._engine.store
+            await store.delete_visibility(task.namespace_id, task.run_id)
+            await store.delete_run(shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id)
+            workflow.runs.pop(task.run_id, None)
+            workflow.current_known = False
+        return True
+
+    # Children.
+
+    async def _start_child(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
+        child = entry.run.children.get(task.event_id)
+        if child is None:
+            return True
+        if not child.started_event_id and not child.run_id:
+            abandoned = child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON
+            if not entry.run.is_open and not abandoned:
+                return True
+            run_id = await self._create_child(task, workflow, entry, child)
+            if run_id is None:
+                return True
+            child = entry.run.children.get(task.event_id, child)
+        else:
+            run_id = child.run_id
+        first = ScheduleFirstWorkflowTaskRequest(
+            namespace_id=child.namespace_id, workflow_id=child.workflow_id, run_id=run_id
+        )
+        await self._history.schedule_first_workflow_task(self._call(task), first)
+        return True
+
+    async def _create_child(self, task: Task, workflow: WorkflowEntry, entry: RunEntry, child: Child) -> str | None:
+        """Starts the child and records it with the parent; None when it could not be started."""
+        event = await self._engine.event(workflow, entry, task.event_id)
+        initiated = event.start_child_workflow_execution_initiated_event_attributes
+        try:
+            run_id = await self._history.start_child(self._call(task), _start_child_request(entry, event, child))
+        except WorkflowExecutionAlreadyStarted:
+            cause = StartChildWorkflowExecutionFailedCause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
+            await self._tell(task, lambda draft: child_start_failed(draft, task.event_id, initiated, cause))
+            return None
+        header = initiated.header if initiated.HasField("header") else None
+        await self._tell(task, lambda draft: child_started(draft, task.event_id, run_id, header))
+        return run_id
+
+    async def _tell(self, task: Task, decide) -> None:  # type: ignore[no-untyped-def]
+        """Records an answer with the run that asked; one that is closed or gone does not need it."""
+
+        def unless_closed(draft: Draft) -> None:
+            try:
+                decide(draft)
+            except Rejection:
+                return
+
+        await self._engine.change(task.namespace_id, task.workflow_id, task.run_id, unless_closed)
+
+    async def _report_to_parent(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        info = entry.run.info
+        close = await self._engine.event(workflow, entry, info.close_event_id)
+        report = RecordChildClosedRequest(
+            namespace_id=info.parent.namespace_id,
+            workflow_id=info.parent.workflow_id,
+            run_id=info.parent.run_id,
+            initiated_event_id=info.parent.initiated_event_id,
+            child=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.first_execution_run_id),
+            status=info.status,
+        )
+        _fill_result(report, close)
+        await self._history.record_child_closed(self._call(task), report)
+        return True
+
+    async def _apply_parent_close_policy(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        for child in list(entry.run.children.values()):
+            if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON or not child.run_id:
+                continue
+            try:
+                await self._end_child(task, entry, child)
+            except NotFound:
+                continue  # it has ended by itself
+        return True
+
+    async def _end_child(self, task: Task, entry: RunEntry, child: Child) -> None:
+        execution = WorkflowExecution(workflow_id=child.workflow_id)
+        call = self._call(task)
+        info = entry.run.info
+        if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE:
+            await self._history.terminate_workflow_execution(
+                call,
+                api.TerminateWorkflowExecutionRequest(
+                    workflow_execution=execution,
+                    first_execution_run_id=child.run_id,
+                    reason="by parent close policy",
+                    identity=SERVICE_IDENTITY,
+                ),
+            )
+        else:
+            await self._history.cancel_external(
+                call,
+                ExternalCancelRequest(
+                    namespace_id=child.namespace_id,
+                    cancel=api.RequestCancelWorkflowExecutionRequest(
+                        workflow_execution=execution,
+                        identity=SERVICE_IDENTITY,
+                        request_id=f"{info.run_id}-close",
+                    ),
+                    source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+                ),
+            )
+
+    # Other runs.
+
+    async def _signal_external(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        if task.event_id not in entry.run.signals:
+            return True
+        event = await self._engine.event(workflow, entry, task.event_id)
+        initiated = event.signal_external_workflow_execution_initiated_event_attributes
+        info = entry.run.info
+        request = ExternalSignalRequest(
+            namespace_id=initiated.namespace_id,
+            signal=api.SignalWorkflowExecutionRequest(
+                workflow_execution=initiated.workflow_execution,
+                signal_name=initiated.signal_name,
+                input=initiated.input if initiated.HasField("input") else None,
+                header=initiated.header if initiated.HasField("header") else None,
+                identity=SERVICE_IDENTITY,
+                request_id=f"{info.run_id}:{task.event_id}",
+            ),
+            source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+            source_initiated_event_id=task.event_id,
+            child_workflow_only=initiated.child_workflow_only,
+        )
+        cause = None
+        try:
+            await self._history.signal_external(self._call(task), request)
+        except NotFound:
+            causes = SignalExternalWorkflowExecutionFailedCause
+            cause = causes.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
+        completed = initiated.workflow_task_completed_event_id
+        await self._tell(task, lambda draft: signal_answered(draft, task.event_id, cause, initiated.control, completed))
+        return True
+
+    async def _cancel_external(
+        self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
+    ) -> bool:
+        if task.event_id not in entry.run.cancels:
+            return True
+        event = await self._engine.event(workflow, entry, task.event_id)
+        initiated = event.request_cancel_external_workflow_execution_initiated_event_attributes
+        info = entry.run.info
+        request = ExternalCancelRequest(
+            namespace_id=initiated.namespace_id,
+            cancel=api.RequestCancelWorkflowExecutionRequest(
+                workflow_execution=initiated.workflow_execution,
+                identity=SERVICE_IDENTITY,
+                request_id=f"{info.run_id}:{task.event_id}",
+                reason=initiated.reason,
+            ),
+            source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+            source_initiated_event_id=task.event_id,
+            child_workflow_only=initiated.child_workflow_only,
+        )
+        cause = None
+        try:
+            await self._history.cancel_external(self._call(task), request)
+        except NotFound:
+            causes = CancelExternalWorkflowExecutionFailedCause
+            cause = causes.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
+        completed = initiated.workflow_task_completed_event_id
+        await self._tell(task, lambda draft: cancel_answered(draft, task.event_id, cause, initiated.control, completed))
+        return True
+
+
+def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> StartChildRequest:
+    info = entry.run.info
+    initiated = event.start_child_workflow_execution_initiated_event_attributes
+    start = api.StartWorkflowExecutionRequest(
+        workflow_id=initiated.workflow_id,
+        workflow_type=initiated.workflow_type,
+        task_queue=initiated.task_queue,
+        workflow_execution_timeout=initiated.workflow_execution_timeout,
+        workflow_run_timeout=initiated.workflow_run_timeout,
+        workflow_task_timeout=initiated.workflow_task_timeout,
+        request_id=f"{info.run_id}:{event.event_id}",
+        workflow_id_reuse_policy=initiated.workflow_id_reuse_policy,
+        cron_schedule=initiated.cron_schedule,
+        user_metadata=event.user_metadata if event.HasField("user_metadata") else None,
+    )
+    for name in _copied(initiated):
+        getattr(start, name).CopyFrom(getattr(initiated, name))
+    return StartChildRequest(
+        namespace_id=child.namespace_id,
+        start=start,
+        parent_namespace=child.namespace,
+        parent_namespace_id=info.namespace_id,
+        parent=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+        parent_initiated_event_id=event.event_id,
+        root=info.root,
+    )
+
+
+def _copied(initiated: StartChildWorkflowExecutionInitiatedEventAttributes) -> Iterable[str]:
+    names = ("input", "header", "memo", "search_attributes", "retry_policy", "priority")
+    return (name for name in names if initiated.HasField(name))
+
+
+def _fill_result(report: RecordChildClosedRequest, close: HistoryEvent) -> None:
+    status = WorkflowExecutionStatus
+    if report.status == status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+        completed = close.workflow_execution_completed_event_attributes
+        if completed.HasField("result"):
+            report.result.CopyFrom(completed.result)
+    elif report.status == status.WORKFLOW_EXECUTION_STATUS_CANCELED:
+        canceled = close.workflow_execution_canceled_event_attributes
+        if canceled.HasField("details"):
+            report.result.CopyFrom(canceled.details)
+    elif report.status == status.WORKFLOW_EXECUTION_STATUS_FAILED:
+        failed = close.workflow_execution_failed_event_attributes
+        report.failure.CopyFrom(failed.failure)
+        report.retry_state = failed.retry_state
+    elif report.status == status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+        report.retry_state = close.workflow_execution_timed_out_event_attributes.retry_state

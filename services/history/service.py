@@ -1,0 +1,46 @@
+"""The face of history: the engine's rooms put together, with the outbox running behind them."""
+
+from services.config import DynamicConfig
+from services.history.engine import Engine
+from services.history.executor import OutboxExecutor
+from services.history.queries import Queries
+from services.history.reads import Reads
+from services.history.requests import Requests
+from services.history.updates import UpdateWithStart
+from services.history.visibility import VisibilityWriter
+from services.history.workers import ActivityTasks, WorkflowTasks
+from services.namespaces import NamespaceRegistry
+from services.persistence import Store
+from services.rpc import MatchingClient
+from services.runtime import Chance, Clock
+
+
+class HistoryService(UpdateWithStart, Requests, WorkflowTasks, ActivityTasks, Queries, Reads):
+    """A HistoryClient over the shards of this host."""
+
+    def __init__(
+        self,
+        store: Store,
+        matching: MatchingClient,
+        namespaces: NamespaceRegistry,
+        clock: Clock,
+        chance: Chance,
+        config: DynamicConfig,
+        shard_count: int,
+        owner: str,
+    ) -> None:
+        super().__init__(Engine(store, matching, namespaces, clock, chance, config, shard_count, owner))
+        self._outbox = OutboxExecutor(self.engine, self)
+        self._visibility = VisibilityWriter(self.engine)
+
+    async def start(self) -> None:
+        """Acquires the shards and takes up the work that was left. Raises what the store raises."""
+        await self.engine.start(self._outbox.execute, self._visibility.show)
+
+    async def drain(self) -> None:
+        """Ends long polls politely: whoever waits is answered with what there is."""
+        self.engine.release_waiters()
+
+    async def stop(self) -> None:
+        await self._visibility.drain()
+        await self.engine.stop()

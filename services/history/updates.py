@@ -1,0 +1,168 @@
+"""UpdateWorkflowExecution and its polls: admitted in memory, waited for until the stage the caller asked for."""
+
+import asyncio
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Outcome, UpdateRef
+from temporalio.api.workflowservice import v1 as api
+
+from services.config import limits
+from services.errors import Aborted, NotFound, ServiceError
+from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
+from services.history.core.run import RUNNING
+from services.history.core.updates import admit_update, closed_outcome
+from services.history.room import Room
+from services.history.starts import Starts
+from services.history.waits import wait_for
+from services.rpc import Call
+
+ACCEPTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
+ADMITTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
+COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
+
+
+class Updates(Room):
+    """Updates of one run, by id: an id is taken in once, and everyone who asks for it waits for the same one."""
+
+    async def update_workflow_execution(
+        self, call: Call, request: api.UpdateWorkflowExecutionRequest
+    ) -> api.UpdateWorkflowExecutionResponse:
+        execution = request.workflow_execution
+        workflow = self.engine.workflow(call.namespace_id, execution.workflow_id)
+        async with workflow.lock:
+            entry = await self.engine.run(workflow, execution.run_id)
+            first = request.first_execution_run_id
+            if first and entry.run.info.first_execution_run_id != first:
+                raise NotFound("workflow execution not found")
+            await self.admit(workflow, entry, request)
+        return await self.wait(call, workflow, entry, request)
+
+    async def admit(
+        self, workflow: WorkflowEntry, entry: RunEntry, request: api.UpdateWorkflowExecutionRequest
+    ) -> None:
+        """Takes the update in (under the workflow's lock) and makes its progress known to waiters."""
+        update_id = request.request.meta.update_id
+        await self.engine.decide(workflow, entry, lambda draft: admit_update(draft, request.request))
+        if update_id not in entry.updates:
+            entry.updates[update_id] = await self._progress(workflow, entry, update_id)
+
+    async def _progress(self, workflow: WorkflowEntry, entry: RunEntry, update_id: str) -> UpdateProgress:
+        update = entry.run.updates.get(update_id)
+        if update is None:
+            return UpdateProgress()
+        if not update.completed_event_id:
+            if entry.run.is_open:
+                return UpdateProgress(stage=ACCEPTED)
+            return UpdateProgress(stage=COMPLETED, outcome=closed_outcome())
+        event = await self.engine.event(workflow, entry, update.completed_event_id)
+        return UpdateProgress(stage=COMPLETED, outcome=_outcome(event))
+
+    async def wait(
+        self,
+        call: Call,
+        workflow: WorkflowEntry,
+        entry: RunEntry,
+        request: api.UpdateWorkflowExecutionRequest,
+    ) -> api.UpdateWorkflowExecutionResponse:
+        """Waits until the update has come as far as the caller asked, or the server's long-poll time is over."""
+        update_id = request.request.meta.update_id
+        progress = entry.updates.get(update_id) or await self._progress(workflow, entry, update_id)
+        wanted = max(request.wait_policy.lifecycle_stage, ACCEPTED)
+        await self._until(call, entry, progress, wanted)
+        self._forget(entry, update_id, progress)
+        if progress.aborted:
+            raise self._aborted(entry)
+        info = entry.run.info
+        return api.UpdateWorkflowExecutionResponse(
+            update_ref=UpdateRef(
+                workflow_execution=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+                update_id=update_id,
+            ),
+            outcome=progress.outcome,
+            stage=progress.stage,
+        )
+
+    async def poll_workflow_execution_update(
+        self, call: Call, request: api.PollWorkflowExecutionUpdateRequest
+    ) -> api.PollWorkflowExecutionUpdateResponse:
+        ref = request.update_ref
+        workflow = self.engine.workflow(call.namespace_id, ref.workflow_execution.workflow_id)
+        entry = await self.engine.run(workflow, ref.workflow_execution.run_id)
+        progress = entry.updates.get(ref.update_id)
+        if progress is None:
+            if ref.update_id not in entry.run.updates and ref.update_id not in entry.run.admitted:
+                raise NotFound(f'update "{ref.update_id}" not found')
+            progress = entry.updates[ref.update_id] = await self._progress(workflow, entry, ref.update_id)
+        if request.HasField("wait_policy"):
+            await self._until(call, entry, progress, request.wait_policy.lifecycle_stage)
+        self._forget(entry, ref.update_id, progress)
+        if progress.aborted:
+            raise self._aborted(entry)
+        info = entry.run.info
+        return api.PollWorkflowExecutionUpdateResponse(
+            outcome=progress.outcome,
+            stage=progress.stage,
+            update_ref=UpdateRef(
+                workflow_execution=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+                update_id=ref.update_id,
+            ),
+        )
+
+    async def _until(self, call: Call, entry: RunEntry, progress: UpdateProgress, wanted: int) -> None:
+        interval_s = self.engine.config.get(limits.HISTORY_LONG_POLL, call.namespace).total_seconds()
+        until = self.engine.clock.monotonic() + interval_s
+        if call.deadline is not None:
+            until = min(until, call.deadline)
+        while progress.stage < wanted and not progress.aborted and not self.engine.draining:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            progress.waiters.add(waiter)
+            try:
+                if not await wait_for(self.engine.clock, waiter, until):
+                    return
+            finally:
+                progress.waiters.discard(waiter)
+
+    @staticmethod
+    def _forget(entry: RunEntry, update_id: str, progress: UpdateProgress) -> None:
+        over = progress.outcome is not None or progress.aborted
+        if over and not progress.waiters and entry.updates.get(update_id) is progress:
+            del entry.updates[update_id]
+
+    @staticmethod
+    def _aborted(entry: RunEntry) -> ServiceError:
+        if entry.run.info.new_execution_run_id:
+            return Aborted("workflow update was aborted because the workflow continued in another run, please retry")
+        return NotFound("workflow update was aborted by closing workflow")
+
+
+def _outcome(event: HistoryEvent) -> Outcome:
+    return event.workflow_execution_update_completed_event_attributes.outcome
+
+
+class UpdateWithStart(Starts, Updates):
+    """ExecuteMultiOperation: a start and an update, taken in together."""
+
+    async def execute_multi_operation(
+        self, call: Call, request: api.ExecuteMultiOperationRequest
+    ) -> api.ExecuteMultiOperationResponse:
+        start = request.operations[0].start_workflow
+        update = request.operations[1].update_workflow
+        workflow = self.engine.workflow(call.namespace_id, start.workflow_id)
+        async with workflow.lock:
+            current = await self.engine.current(workflow)
+            known = current is not None and update.request.meta.update_id in (
+                (await self.engine.run(workflow, current.run_id)).run.updates
+            )
+            if known and current is not None and current.status != RUNNING:
+                entry = await self.engine.run(workflow, current.run_id)
+                started = await self._started_reply(call, workflow, entry, start, started=False)
+            else:
+                started = await self.start_locked(workflow, call, start)
+                entry = await self.engine.run(workflow, started.run_id)
+            await self.admit(workflow, entry, update)
+        updated = await self.wait(call, workflow, entry, update)
+        response = api.ExecuteMultiOperationResponse()
+        response.responses.add().start_workflow.CopyFrom(started)
+        response.responses.add().update_workflow.CopyFrom(updated)
+        return response

@@ -1,0 +1,120 @@
+"""From commits to what lists show: batches of records, written soon after, the newest state of each run only."""
+
+import asyncio
+import json
+import logging
+
+from temporalio.api.common.v1 import Payload
+
+from services.errors import NotFound
+from services.history.cache import RunEntry
+from services.history.describe import execution_info
+from services.history.engine import Engine
+from services.history.outbox import Key
+from services.history.shard import Shard
+from services.persistence import TaskCategory, VisibilityRecord
+from services.protos.run_pb2 import Task
+from services.runtime import TimerHandle
+
+logger = logging.getLogger(__name__)
+
+DELAY_S = 0.01  # in which the writes of many runs, and many writes of one, become one
+RETRY_DELAY_S = 1.0
+
+
+class VisibilityWriter:
+    """Collects UPDATE_VISIBILITY tasks and writes their runs' records. A failed batch is tried again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: list[tuple[Shard, Key, Task]] = []
+        self._alarm: TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def show(self, shard: Shard, key: Key, task: Task) -> None:
+        self._waiting.append((shard, key, task))
+        self._set_alarm(DELAY_S)
+
+    def _set_alarm(self, delay_s: float) -> None:
+        if self._alarm is None and self._writing is None:
+            self._alarm = self._engine.clock.call_later(delay_s, self._start)
+
+    def _start(self) -> None:
+        self._alarm = None
+        self._writing = asyncio.ensure_future(self._write())
+
+    async def _write(self) -> None:
+        batch, self._waiting = self._waiting, []
+        delay_s = DELAY_S
+        try:
+            records = {task.run_id: record for _, _, task in batch if (record := await self._record(task)) is not None}
+            await self._engine.store.upsert_visibility(list(records.values()))
+            for shard, key, _ in batch:
+                shard.done(TaskCategory.VISIBILITY, key)
+        except Exception:
+            logger.exception("visibility records were not written and are tried again")
+            self._waiting = batch + self._waiting
+            delay_s = RETRY_DELAY_S
+        finally:
+            self._writing = None
+            if self._waiting:
+                self._set_alarm(delay_s)
+
+    async def _record(self, task: Task) -> VisibilityRecord | None:
+        workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
+        try:
+            entry = await self._engine.run(workflow, task.run_id)
+        except NotFound:
+            return None
+        return visibility_record(entry)
+
+    async def drain(self) -> None:
+        """Writes what is waiting."""
+        if self._writing is not None:
+            await self._writing
+        if self._waiting:
+            await self._write()
+
+
+def visibility_record(entry: RunEntry) -> VisibilityRecord:
+    """What lists show of a run as it is now."""
+    info = entry.run.info
+    described = execution_info(entry.run)
+    closed = bool(info.close_time_ns)
+    if not closed:
+        for name in ("history_length", "history_size_bytes", "state_transition_count"):
+            described.ClearField(name)  # type: ignore[arg-type]  # lists show them of closed runs only
+    described.ClearField("most_recent_worker_version_stamp")
+    return VisibilityRecord(
+        namespace_id=info.namespace_id,
+        workflow_id=info.workflow_id,
+        run_id=info.run_id,
+        version=entry.version,
+        workflow_type=info.workflow_type,
+        task_queue=info.task_queue,
+        status=info.status,
+        start_time_ns=info.start_time_ns,
+        execution_time_ns=info.execution_time_ns,
+        close_time_ns=info.close_time_ns,
+        parent_workflow_id=info.parent.workflow_id,
+        parent_run_id=info.parent.run_id,
+        root_workflow_id=info.root.workflow_id,
+        root_run_id=info.root.run_id,
+        history_length=described.history_length,
+        history_bytes=described.history_size_bytes,
+        state_transitions=described.state_transition_count,
+        blob=described.SerializeToString(),
+        search_attributes={
+            name: value
+            for name, payload in info.search_attributes.indexed_fields.items()
+            if (value := decoded(payload)) is not None
+        },
+    )
+
+
+def decoded(payload: Payload) -> object:
+    """A search attribute's value; None when it is not JSON (then it cannot be searched for)."""
+    try:
+        return json.loads(payload.data)
+    except ValueError:
+        return None

@@ -1,0 +1,237 @@
+"""What workers do: take tasks (by way of matching), answer them, heartbeat."""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
+from temporalio.api.workflowservice import v1 as api
+
+from services.errors import InvalidArgument, NotFound
+from services.history.cache import RunEntry, WorkflowEntry
+from services.history.core import activities
+from services.history.core.completion import Completed, complete_task, require_task
+from services.history.core.draft import Draft
+from services.history.core.finish import finish
+from services.history.core.rejection import Rejection
+from services.history.core.workflow_task import fail_task, schedule_task, start_task
+from services.history.engine import service_error
+from services.history.replies import activity_task_reply, activity_token, field_bytes, workflow_task_reply
+from services.history.room import Room
+from services.protos.history_pb2 import RecordActivityTaskStartedRequest, RecordWorkflowTaskStartedRequest
+from services.protos.run_pb2 import Activity, TaskToken
+from services.rpc import Call
+
+STICKY = 2  # temporalio.api.enums.v1.TaskQueueKind.TASK_QUEUE_KIND_STICKY
+NEW_TASK = api.RespondWorkflowTaskCompletedResponse.WORKFLOW_TASK_FIELD_NUMBER
+EAGER_ACTIVITY = api.RespondWorkflowTaskCompletedResponse.ACTIVITY_TASKS_FIELD_NUMBER
+
+
+def parse_token(call: Call, blob: bytes) -> TaskToken:
+    """A worker's token; raises InvalidArgument when it is not one of ours, or of another namespace."""
+    try:
+        token = TaskToken.FromString(blob)
+    except DecodeError:
+        raise InvalidArgument("Error deserializing task token.") from None
+    if not token.workflow_id or not token.namespace_id:
+        raise InvalidArgument("Error deserializing task token.")
+    if token.namespace_id != call.namespace_id:
+        raise InvalidArgument("Operation requested with a token from a different namespace.")
+    return token
+
+
+class WorkflowTasks(Room):
+    """Workflow tasks: started by matching, completed or failed by workers."""
+
+    async def record_workflow_task_started(self, call: Call, request: RecordWorkflowTaskStartedRequest) -> bytes:
+        workflow = self.engine.workflow(request.namespace_id, request.workflow_id)
+        poll = request.poll_request
+        async with workflow.lock:
+            entry = await self.engine.run(workflow, request.run_id)
+            draft = Draft(entry.run, self.engine.given(request.namespace_id))
+            try:
+                start_task(
+                    draft,
+                    scheduled_event_id=request.scheduled_event_id,
+                    stamp=request.stamp,
+                    request_id=request.request_id,
+                    identity=poll.identity,
+                    durable=request.durable,
+                )
+            except Rejection as rejection:
+                raise service_error(rejection) from None
+            await self.engine.commit(workflow, entry, finish(draft))
+            sticky = poll.task_queue.kind == STICKY
+            return await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=sticky)
+
+    async def respond_workflow_task_completed(
+        self, call: Call, request: api.RespondWorkflowTaskCompletedRequest
+    ) -> bytes:
+        token = parse_token(call, request.task_token)
+        workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
+        async with workflow.lock:
+            entry = await self.engine.run(workflow, token.run_id)
+            if entry.started is None:
+                await self.engine.started(workflow, entry)
+            given = self.engine.given(token.namespace_id, entry)
+            answered = dict(entry.queries) if request.query_results or entry.queries else {}
+            try:
+                completed = complete_task(entry.run, given, token, request, call.namespace)
+            except Rejection as rejection:
+                raise service_error(rejection) from None
+            if completed.decision is not None:
+                await self.engine.commit(workflow, entry, completed.decision)
+            for query_id, pending in answered.items():
+                entry.queries.pop(query_id, None)
+                result = request.query_results.get(query_id)
+                if not pending.answer.done():
+                    pending.answer.set_result(result)
+            if completed.error is not None:
+                raise service_error(completed.error)
+            return await self._completed_reply(call, workflow, entry, request, completed)
+
+    async def _completed_reply(
+        self,
+        call: Call,
+        workflow: WorkflowEntry,
+        entry: RunEntry,
+        request: api.RespondWorkflowTaskCompletedRequest,
+        completed: Completed,
+    ) -> bytes:
+        reply = b""
+        if completed.reset_history_event_id:
+            reply = api.RespondWorkflowTaskCompletedResponse(
+                reset_history_event_id=completed.reset_history_event_id
+            ).SerializeToString()
+        if completed.new_task_started:
+            sticky = request.HasField("sticky_attributes")
+            task = await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=sticky)
+            reply += field_bytes(NEW_TASK, task)
+        for scheduled_event_id in completed.eager_activities:
+            activity = entry.run.activities[scheduled_event_id]
+            scheduled = await scheduled_attributes(self, workflow, entry, scheduled_event_id)
+            task = activity_task_reply(call.namespace, entry.run, activity, scheduled)
+            reply += field_bytes(EAGER_ACTIVITY, task)
+        return reply
+
+    async def respond_workflow_task_failed(self, call: Call, request: api.RespondWorkflowTaskFailedRequest) -> None:
+        token = parse_token(call, request.task_token)
+
+        def fail(draft: Draft) -> None:
+            task = require_task(draft.run, token)
+            if task.attempt > 1:
+                return  # the next attempt comes when this one times out, so that a broken worker does not spin
+            flushed = fail_task(
+                draft,
+                request.cause,
+                request.failure if request.HasField("failure") else None,
+                request.identity,
+            )
+            schedule_task(draft, new_events=flushed)
+
+        workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
+        async with workflow.lock:
+            entry = await self.engine.run(workflow, token.run_id)
+            await self.engine.decide(workflow, entry, fail)
+            for pending in entry.queries.values():
+                if not pending.answer.done():
+                    pending.answer.set_result(None)
+            entry.queries.clear()
+
+    async def reset_sticky_task_queue(self, call: Call, request: api.ResetStickyTaskQueueRequest) -> None:
+        def reset(draft: Draft) -> None:
+            if draft.info.HasField("sticky"):
+                draft.info.ClearField("sticky")
+                draft.touch()
+
+        execution = request.execution
+        await self.engine.change(call.namespace_id, execution.workflow_id, execution.run_id, reset)
+
+
+async def scheduled_attributes(
+    room: Room, workflow: WorkflowEntry, entry: RunEntry, scheduled_event_id: int
+) -> ActivityTaskScheduledEventAttributes:
+    event = await room.engine.event(workflow, entry, scheduled_event_id)
+    return event.activity_task_scheduled_event_attributes
+
+
+class ActivityTasks(Room):
+    """Activity tasks: started by matching, answered by workers."""
+
+    async def record_activity_task_started(self, call: Call, request: RecordActivityTaskStartedRequest) -> bytes:
+        workflow = self.engine.workflow(request.namespace_id, request.workflow_id)
+        async with workflow.lock:
+            entry = await self.engine.run(workflow, request.run_id)
+            await self.engine.decide(
+                workflow,
+                entry,
+                lambda draft: activities.start_activity(
+                    draft,
+                    scheduled_event_id=request.scheduled_event_id,
+                    stamp=request.stamp,
+                    request_id=request.request_id,
+                    identity=request.poll_request.identity,
+                ),
+            )
+            activity = entry.run.activities[request.scheduled_event_id]
+            scheduled = await scheduled_attributes(self, workflow, entry, request.scheduled_event_id)
+            return activity_task_reply(call.namespace, entry.run, activity, scheduled)
+
+    async def _answer(self, call: Call, blob: bytes, decide: Callable[[Draft, TaskToken], object]) -> RunEntry:
+        token = parse_token(call, blob)
+        return await self.engine.change(
+            token.namespace_id, token.workflow_id, token.run_id, lambda draft: decide(draft, token)
+        )
+
+    async def record_activity_task_heartbeat(
+        self, call: Call, request: api.RecordActivityTaskHeartbeatRequest
+    ) -> api.RecordActivityTaskHeartbeatResponse:
+        beaten: list[Activity] = []
+        details = request.details if request.HasField("details") else None
+        await self._answer(
+            call,
+            request.task_token,
+            lambda draft, token: beaten.append(activities.heartbeat(draft, token, details)),
+        )
+        return api.RecordActivityTaskHeartbeatResponse(cancel_requested=beaten[0].cancel_requested)
+
+    async def respond_activity_task_completed(
+        self, call: Call, request: api.RespondActivityTaskCompletedRequest
+    ) -> None:
+        result = request.result if request.HasField("result") else None
+        await self._answer(
+            call,
+            request.task_token,
+            lambda draft, token: activities.complete_activity(draft, token, result, request.identity),
+        )
+
+    async def respond_activity_task_failed(
+        self, call: Call, request: api.RespondActivityTaskFailedRequest
+    ) -> api.RespondActivityTaskFailedResponse:
+        details = request.last_heartbeat_details if request.HasField("last_heartbeat_details") else None
+        await self._answer(
+            call,
+            request.task_token,
+            lambda draft, token: activities.fail_activity(
+                draft, token, request.failure, request.identity, details, request.cause
+            ),
+        )
+        return api.RespondActivityTaskFailedResponse()
+
+    async def respond_activity_task_canceled(self, call: Call, request: api.RespondActivityTaskCanceledRequest) -> None:
+        details = request.details if request.HasField("details") else None
+        await self._answer(
+            call,
+            request.task_token,
+            lambda draft, token: activities.cancel_activity(draft, token, details, request.identity),
+        )
+
+    async def activity_task_token(self, call: Call, workflow_id: str, run_id: str, activity_id: str) -> bytes:
+        workflow = self.engine.workflow(call.namespace_id, workflow_id)
+        entry = await self.engine.run(workflow, run_id)
+        activity = entry.run.activity_by_id(activity_id)
+        if activity is None:
+            raise NotFound(
+                f"cannot find pending activity with ActivityID {activity_id}, check workflow execution history for "
+                "more details"
+            )
+        return activity_token(entry.run, activity, by_id=True)
