@@ -140,6 +140,7 @@ class Backlog:
         except (StoreError, UnknownOutcome) as error:
             raise Unavailable(COULD_NOT_STORE) from error
         if outcome is not Outcome.COMMITTED:
+            self.range_id = 0  # whatever still has to be stored here needs a new lease
             self._on_lost()
             raise Unavailable(LEASE_LOST)
         self.count += len(tasks)

@@ -6,7 +6,6 @@ so no wake-up can be lost.
 """
 
 import asyncio
-import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -18,14 +17,13 @@ from services.matching.pollers import PollerHistory
 from services.matching.rates import RateMeter, TokenBucket
 from services.matching.settings import MatchingSettings
 from services.matching.tasks import Poller, QueryTask, Task
+from services.matching.writer import BacklogWriter
 from services.persistence import QueueKey, QueueStore
 from services.protos.matching_pb2 import QueuedTask
 from services.runtime import Clock, TimerHandle
 
 STORE_TOGETHER_S = 0.01  # tasks due within this time are stored by one write
 CLOSING = "the task queue is closing, retry"
-
-logger = logging.getLogger(__name__)
 
 
 class QueuePartition:
@@ -49,6 +47,7 @@ class QueuePartition:
         self.limit = TokenBucket(settings.dispatch_per_s_max, now)
         self.scaling = TokenBucket(settings.scaling_decisions_per_s, now)
         self.backlog = Backlog(store, key, clock, settings, on_loaded=self._match, on_lost=on_lost)
+        self._writer = BacklogWriter(self.backlog, clock, settings, on_stored=self._match, on_refused=self.retry)
         self._active_at = now
         self._polls = 0
         self._polled_at = -math.inf
@@ -56,8 +55,6 @@ class QueuePartition:
         self._queries: deque[QueryTask] = deque()
         self._waiting: deque[Task] = deque()  # in memory, by due time
         self._retrying: dict[Task, TimerHandle] = {}
-        self._to_store: deque[Task] = deque()
-        self._writer: asyncio.Task[None] | None = None
         self._due_timer: TimerHandle | None = None
         self._token_timer: TimerHandle | None = None
         self._closing = False
@@ -75,7 +72,7 @@ class QueuePartition:
         added: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         task.added = added
         if behind or self._closing:
-            self._store(task)
+            self._writer.store(task)
         else:
             task.due = now + self._settings.sync_match_wait_s_max
             self._waiting.append(task)
@@ -179,7 +176,7 @@ class QueuePartition:
         elif task is not None and task.task_id:
             self.backlog.put_back(task)
         elif task is not None and self._closing:
-            self._store(task)
+            self._writer.store(task)
         elif task is not None:
             now = self._clock.monotonic()
             task.due = self._waiting[0].due if self._waiting else now + self._settings.sync_match_wait_s_max
@@ -260,54 +257,27 @@ class QueuePartition:
         self._due_timer = None
         now = self._clock.monotonic()
         while self._waiting and self._waiting[0].due <= now + STORE_TOGETHER_S:
-            self._store(self._waiting.popleft())
+            self._writer.store(self._waiting.popleft())
         self._await_due(now)
-
-    def _store(self, task: Task) -> None:
-        self._to_store.append(task)
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        try:
-            while self._to_store:
-                batch = [self._to_store.popleft() for _ in range(self._batch_size())]
-                try:
-                    await self.backlog.append(batch)
-                except Exception as error:
-                    logger.warning("tasks of %s could not be stored", self.key, exc_info=True)
-                    refusal = error if isinstance(error, Unavailable) else Unavailable(CLOSING)
-                    for task in batch:
-                        if not task.refuse(refusal) and not self._closing:
-                            self.retry(task)
-                    continue
-                for task in batch:
-                    task.answer(matched=False)
-                self._match()
-        finally:
-            self._writer = None
-
-    def _batch_size(self) -> int:
-        return min(len(self._to_store), self._settings.backlog_append_max)
 
     def _store_all(self) -> None:
         for timer in self._retrying.values():
             timer.cancel()
         for task in (*self._retrying, *self._waiting):
             if not task.task_id:
-                self._store(task)
+                self._writer.store(task)
         self._retrying.clear()
         self._waiting.clear()
 
     # The end.
     def is_idle(self) -> bool:
         """Nobody polls, nothing waits, and nothing happened for long."""
-        busy = self._polls or self._waiting or self._retrying or self._to_store or self._queries or self._writer
+        busy = self._polls or self._waiting or self._retrying or self._queries or self._writer.is_busy()
         return not busy and self._clock.monotonic() - self._active_at >= self._settings.idle_s_max
 
     def stop(self) -> None:
         """Ends the polls politely and stores what waits in memory; tasks that still come are stored at once."""
-        self._closing = True
+        self._closing = self._writer.closing = True
         for timer in (self._due_timer, self._token_timer):
             if timer is not None:
                 timer.cancel()
@@ -320,8 +290,7 @@ class QueuePartition:
         self.stop()
         if self._polls:
             await self._polls_ended.wait()  # they may still give back what they took
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        await self._writer.wait_until_stored()
         await self.backlog.close()
 
     def _refuse_queries(self) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,6 +22,7 @@ from services.rpc.clients import AddTaskOutcome, HistoryClient
 WORKFLOW, ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 NORMAL, STICKY = TaskQueueKind.TASK_QUEUE_KIND_NORMAL, TaskQueueKind.TASK_QUEUE_KIND_STICKY
 NAMESPACE_ID = "namespace-1"
+HANG_SECONDS = 20
 LOOP_TURNS = 30  # enough for everything that is ready, and everything that makes ready, to run
 
 
@@ -163,7 +165,8 @@ class FakeHistory:
     """Starts every task, once; answers its workflow id as the token. `failures` are raised first."""
 
     def __init__(self) -> None:
-        self.started: list[Started] = []
+        self.started: list[Started] = []  # asked for
+        self.delivered: list[str] = []  # workflow ids whose start was answered
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
 
@@ -181,6 +184,7 @@ class FakeHistory:
             await self.gate.wait()
         if self.failures:
             raise self.failures.pop(0)
+        self.delivered.append(request.workflow_id)
 
 
 class Matching:
@@ -270,6 +274,19 @@ class Matching:
             return api.PollActivityTaskQueueResponse.FromString(reply)
 
         return asyncio.create_task(poll())
+
+
+@pytest.fixture(autouse=True)
+def _hang_is_failure() -> Iterator[None]:
+    """A lost wake-up would make a test wait for ever."""
+
+    def fail(_signal: int, _frame: object) -> None:
+        raise TimeoutError(f"the test hung for {HANG_SECONDS} s")
+
+    signal.signal(signal.SIGALRM, fail)
+    signal.alarm(HANG_SECONDS)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture
