@@ -145,14 +145,35 @@ def sync_directory(path: Path) -> None:
 
 
 def check_version(path: Path) -> None:
-    """Refuses a file that is not ours or of another version, without opening it as a database."""
+    """Refuses a file that is not ours or of another version, and leaves it as it is."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     application_id = int.from_bytes(header[APPLICATION_ID_AT : APPLICATION_ID_AT + 4], "big")
     if not header.startswith(HEADER_MAGIC) or application_id != APPLICATION_ID:
         raise SchemaMismatch(f"{path} is not a Perdure database; it was left untouched")
     version = int.from_bytes(header[USER_VERSION_AT : USER_VERSION_AT + 4], "big")
-    if version != SCHEMA_VERSION:
+    # A version that was written last before a crash may still be in the log alone.
+    logged = version_in_log(path)
+    if (version, logged) != (SCHEMA_VERSION, SCHEMA_VERSION):
+        stored = version if version != SCHEMA_VERSION else logged
         raise SchemaMismatch(
-            f"{path} has schema version {version}, this server knows version {SCHEMA_VERSION}; it was left untouched"
+            f"{path} has schema version {stored}, this server knows version {SCHEMA_VERSION}; it was left untouched"
         )
+
+
+def version_in_log(path: Path) -> int:
+    """The schema version as of the write-ahead log that a crash left; this server's when there is none."""
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not log.exists() or log.stat().st_size == 0:
+        return SCHEMA_VERSION
+    index_was_there = index.exists()
+    # Read only: the last connection that could write would copy the log into the file when it closes.
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    finally:
+        connection.close()
+        if not index_was_there:
+            index.unlink(missing_ok=True)
