@@ -1,6 +1,7 @@
 """Runs in memory to rows in the store, and back. Entries of a run's maps are rows of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -30,7 +31,7 @@ def run_write(run_id: str, stored_version: int, decision: Decision) -> RunWrite:
 
 def _item_writes(decision: Decision) -> Iterable[ItemWrite]:
     run = decision.run
-    maps: dict[Item, dict[int, Message] | dict[str, Message]] = {
+    maps: dict[Item, Mapping[Any, Message]] = {
         Item.ACTIVITY: run.activities,
         Item.TIMER: run.timers,
         Item.CHILD: run.children,
@@ -38,12 +39,12 @@ def _item_writes(decision: Decision) -> Iterable[ItemWrite]:
         Item.EXTERNAL_CANCEL: run.cancels,
         Item.BUFFERED: run.buffered,
         Item.UPDATE: run.updates,
-    }  # type: ignore[assignment]  # dicts are invariant; these are only read
+    }
     for item, key in decision.changes:
         if item == Item.SIGNAL_REQUEST:
             yield ItemWrite(kind=ItemKind.SIGNAL_REQUEST, item_id=str(key), blob=PRESENT)
             continue
-        entry = maps[item].get(key)  # type: ignore[arg-type]  # each item's keys are its map's
+        entry = maps[item].get(key)
         blob = None if entry is None else entry.SerializeToString()
         yield ItemWrite(kind=ItemKind(item), item_id=str(key), blob=blob)
 

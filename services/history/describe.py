@@ -16,7 +16,7 @@ from temporalio.api.workflow.v1 import (
 from temporalio.api.workflowservice import v1 as api
 
 from services.history.core.deadlines import after
-from services.history.core.run import Run
+from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, timestamp
 from services.protos.run_pb2 import Activity, WorkflowTask
 
@@ -128,9 +128,7 @@ def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
     )
     if activity.HasField("retry_policy"):
         pending.maximum_attempts = activity.retry_policy.maximum_attempts
-    for name in ("heartbeat_details", "last_failure", "priority"):
-        if activity.HasField(name):
-            getattr(pending, name).CopyFrom(getattr(activity, name))
+    copy_fields(activity, pending, ("heartbeat_details", "last_failure", "priority"))
     expires_ns = after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns)
     waits = activity.backing_off or not activity.started_time_ns
     times = {

@@ -1,7 +1,7 @@
 """What follows from commits: outbox tasks, each done at least once, each idempotent."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
@@ -13,7 +13,7 @@ from temporalio.api.enums.v1 import (
     TaskQueueType,
     WorkflowExecutionStatus,
 )
-from temporalio.api.history.v1 import HistoryEvent, StartChildWorkflowExecutionInitiatedEventAttributes
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, WorkflowExecutionAlreadyStarted
@@ -21,6 +21,7 @@ from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.draft import Draft
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
+from services.history.core.run import copy_fields
 from services.history.core.wake import wake
 from services.history.engine import Engine
 from services.history.outbox import Key
@@ -189,14 +190,15 @@ class OutboxExecutor:
         try:
             run_id = await self._history.start_child(self._call(task), _start_child_request(entry, event, child))
         except WorkflowExecutionAlreadyStarted:
-            cause = StartChildWorkflowExecutionFailedCause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
+            causes = StartChildWorkflowExecutionFailedCause
+            cause = causes.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
             await self._tell(task, lambda draft: child_start_failed(draft, task.event_id, initiated, cause))
             return None
         header = initiated.header if initiated.HasField("header") else None
         await self._tell(task, lambda draft: child_started(draft, task.event_id, run_id, header))
         return run_id
 
-    async def _tell(self, task: Task, decide) -> None:  # type: ignore[no-untyped-def]
+    async def _tell(self, task: Task, decide: Callable[[Draft], None]) -> None:
         """Records an answer with the run that asked; one that is closed or gone does not need it."""
 
         def unless_closed(draft: Draft) -> None:
@@ -344,8 +346,7 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         cron_schedule=initiated.cron_schedule,
         user_metadata=event.user_metadata if event.HasField("user_metadata") else None,
     )
-    for name in _copied(initiated):
-        getattr(start, name).CopyFrom(getattr(initiated, name))
+    copy_fields(initiated, start, ("input", "header", "memo", "search_attributes", "retry_policy", "priority"))
     return StartChildRequest(
         namespace_id=child.namespace_id,
         start=start,
@@ -355,11 +356,6 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         parent_initiated_event_id=event.event_id,
         root=info.root,
     )
-
-
-def _copied(initiated: StartChildWorkflowExecutionInitiatedEventAttributes) -> Iterable[str]:
-    names = ("input", "header", "memo", "search_attributes", "retry_policy", "priority")
-    return (name for name in names if initiated.HasField(name))
 
 
 def _fill_result(report: RecordChildClosedRequest, close: HistoryEvent) -> None:

@@ -1,4 +1,4 @@
-"""What clients and other runs ask of a run that is there: signals, cancellation, termination, deletion, children's ends."""
+"""What clients and other runs ask of a run that is there: signals, cancellation, termination, deletion, a child's end."""
 
 from temporalio.api.workflowservice import v1 as api
 

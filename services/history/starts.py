@@ -213,10 +213,9 @@ class Starts(Room):
     @staticmethod
     def _signaled_reply(call: Call, entry: RunEntry, *, started: bool) -> api.SignalWithStartWorkflowExecutionResponse:
         info = entry.run.info
-        reply = api.SignalWithStartWorkflowExecutionResponse(
+        return api.SignalWithStartWorkflowExecutionResponse(
             run_id=info.run_id, first_execution_run_id=info.first_execution_run_id, started=started
         )
-        return reply
 
     # Children.
 

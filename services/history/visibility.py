@@ -83,7 +83,7 @@ def visibility_record(entry: RunEntry) -> VisibilityRecord:
     closed = bool(info.close_time_ns)
     if not closed:
         for name in ("history_length", "history_size_bytes", "state_transition_count"):
-            described.ClearField(name)  # type: ignore[arg-type]  # lists show them of closed runs only
+            described.ClearField(name)
     described.ClearField("most_recent_worker_version_stamp")
     return VisibilityRecord(
         namespace_id=info.namespace_id,

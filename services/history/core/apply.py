@@ -11,7 +11,7 @@ from temporalio.api.common.v1 import Memo, SearchAttributes, WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ParentClosePolicy, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 
-from services.history.core.run import RUNNING, Run, copy_of
+from services.history.core.run import RUNNING, Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.protos.run_pb2 import Activity, Child, External, Parent, Timer, Update, WorkflowTask
 
@@ -68,9 +68,7 @@ def _started(run: Run, event: HistoryEvent, _: Changes) -> None:
     info.continued_execution_run_id = started.continued_execution_run_id
     info.attempt = started.attempt
     info.cron_schedule = started.cron_schedule
-    for name in ("retry_policy", "memo", "search_attributes", "priority"):
-        if started.HasField(name):
-            getattr(info, name).CopyFrom(getattr(started, name))
+    copy_fields(started, info, ("retry_policy", "memo", "search_attributes", "priority"))
     if event.HasField("user_metadata"):
         info.user_metadata.CopyFrom(event.user_metadata)
     if started.HasField("parent_workflow_execution"):

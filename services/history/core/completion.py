@@ -18,7 +18,7 @@ from services.history.core.decision import Decision, Given
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Rejection, invalid, task_not_found
-from services.history.core.run import Run, copy_of
+from services.history.core.run import Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.history.core.updates import reject_unanswered, take_message
 from services.history.core.workflow_task import fail_task, schedule_task, start_task, time_out_task
@@ -154,9 +154,7 @@ def _completed_attributes(
         attributes.worker_version.CopyFrom(request.worker_version_stamp)
     elif task.HasField("worker_version"):
         attributes.worker_version.CopyFrom(task.worker_version)
-    for name in ("sdk_metadata", "metering_metadata"):
-        if request.HasField(name):
-            getattr(attributes, name).CopyFrom(getattr(request, name))
+    copy_fields(request, attributes, ("sdk_metadata", "metering_metadata"))
     return attributes
 
 

@@ -283,9 +283,9 @@ class Draft:
     def _changed_deadlines(self) -> Iterable[int]:
         for item, key in self.changes:
             if item == Item.ACTIVITY and key in self.run.activities:
-                yield activity_deadline(self.run.activities[key])  # type: ignore[index]  # activities' keys are ids
+                yield activity_deadline(self.run.activities[key])
             elif item == Item.TIMER and key in self.run.timers:
-                yield self.run.timers[key].fire_time_ns  # type: ignore[index]  # timers' keys are names
+                yield self.run.timers[key].fire_time_ns
 
 
 def _batch(events: list[HistoryEvent]) -> Batch:

@@ -4,6 +4,7 @@ Everything inside is treated as an immutable value: a `Draft` forks the run, rep
 swaps the fork in once it is committed. A run that was handed out is never changed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -51,7 +52,7 @@ class Run:
         return self.info.status == RUNNING
 
     def fork(self) -> "Run":
-        """A copy that can be changed without changing this one. Entries are shared: they are replaced, never changed."""
+        """A copy that can be changed without changing this one. Entries are shared: they are replaced, not changed."""
         return Run(
             copy_of(self.info),
             self.activities.copy(),
@@ -77,3 +78,10 @@ def copy_of(message: M) -> M:
     clone = type(message)()
     clone.CopyFrom(message)
     return clone
+
+
+def copy_fields(source: Message, target: Message, names: Iterable[str]) -> None:
+    """Copies the named message fields that are set in `source`."""
+    for name in names:
+        if source.HasField(name):
+            getattr(target, name).CopyFrom(getattr(source, name))

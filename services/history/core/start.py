@@ -12,7 +12,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from services.history.core.decision import Given, Limits
 from services.history.core.draft import Draft
-from services.history.core.run import Run
+from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, ns_of, timestamp
 from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import Parent, RunInfo, Task
@@ -46,6 +46,18 @@ def begin_run(
     return draft
 
 
+COPIED = (
+    "retry_policy",
+    "memo",
+    "search_attributes",
+    "header",
+    "priority",
+    "versioning_override",
+    "last_completion_result",
+    "continued_failure",
+)
+
+
 def started_attributes(
     request: StartWorkflowExecutionRequest,
     *,
@@ -73,13 +85,7 @@ def started_attributes(
         workflow_task_timeout=duration(task_timeout_ns(ns_of(request.workflow_task_timeout), limits)),
         first_workflow_task_backoff=duration(cron_backoff_ns or ns_of(request.workflow_start_delay)),
     )
-    for name in ("retry_policy", "memo", "search_attributes", "header", "priority", "versioning_override"):
-        if request.HasField(name):
-            getattr(started, name).CopyFrom(getattr(request, name))
-    if request.HasField("last_completion_result"):
-        started.last_completion_result.CopyFrom(request.last_completion_result)
-    if request.HasField("continued_failure"):
-        started.continued_failure.CopyFrom(request.continued_failure)
+    copy_fields(request, started, COPIED)
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = ns_of(request.workflow_execution_timeout)
@@ -115,7 +121,7 @@ def following_attributes(
     initiator: ContinueAsNewInitiator.ValueType,
     backoff: Duration | None = None,
 ) -> WorkflowExecutionStartedEventAttributes:
-    """Event 1 of the run that follows this one in its chain: the same as this one's but for what the caller replaces."""
+    """Event 1 of the run that follows this one in its chain: this one's, but for what the caller replaces."""
     info, first = draft.info, draft.given.started
     assert first is not None, f"run {info.run_id} is to be followed, but its first event was not given"
     started = WorkflowExecutionStartedEventAttributes()
@@ -127,7 +133,7 @@ def following_attributes(
     started.eager_execution_accepted = False
     started.first_workflow_task_backoff.CopyFrom(backoff or Duration())
     for name in ("memo", "search_attributes"):
-        started.ClearField(name)  # type: ignore[arg-type]  # both are fields
+        started.ClearField(name)
         if info.HasField(name) and _entries(info, name):
             getattr(started, name).CopyFrom(getattr(info, name))
     started.ClearField("continued_failure")

@@ -31,10 +31,9 @@ def schedule_task(
         info.task_attempts_since_success = 0
     attempt = info.task_attempts_since_success + 1
     sticky = info.HasField("sticky")
+    kind = WorkflowTask.SPECULATIVE if speculative else WorkflowTask.NORMAL
     if attempt > 1:
         kind = WorkflowTask.TRANSIENT
-    else:
-        kind = WorkflowTask.SPECULATIVE if speculative else WorkflowTask.NORMAL
     task = WorkflowTask(
         kind=kind,
         scheduled_event_id=info.next_event_id,

@@ -12,6 +12,7 @@ from services.history.core.close import close_run
 from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
+from services.history.core.run import copy_fields
 from services.history.core.start import follow, following_attributes, task_timeout_ns
 from services.history.core.times import duration, ns_of
 
@@ -82,12 +83,9 @@ def _started(
     asked_task_ns = ns_of(asked.workflow_task_timeout) or info.task_timeout_ns
     started.workflow_task_timeout.CopyFrom(duration(task_timeout_ns(asked_task_ns, draft.given.limits)))
     for name in ("input", "header", "last_completion_result"):
-        started.ClearField(name)  # type: ignore[arg-type]  # all are fields
-        if asked.HasField(name):
-            getattr(started, name).CopyFrom(getattr(asked, name))
-    for name in ("memo", "search_attributes"):
-        if asked.HasField(name):
-            getattr(started, name).CopyFrom(getattr(asked, name))
+        started.ClearField(name)
+    copy_fields(asked, started, ("input", "header", "last_completion_result"))
+    copy_fields(asked, started, ("memo", "search_attributes"))
     if asked.HasField("retry_policy"):
         started.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
     else:

@@ -8,6 +8,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
+from services.history.core.run import copy_fields
 from services.history.core.start import task_timeout_ns
 from services.history.core.times import duration, ns_of
 from services.protos.run_pb2 import Task
@@ -82,9 +83,7 @@ def _initiated(
         cron_schedule=asked.cron_schedule,
         inherit_build_id=asked.inherit_build_id,
     )
-    for name in ("input", "header", "memo", "search_attributes", "priority"):
-        if asked.HasField(name):
-            getattr(initiated, name).CopyFrom(getattr(asked, name))
+    copy_fields(asked, initiated, ("input", "header", "memo", "search_attributes", "priority"))
     if asked.HasField("retry_policy"):
         initiated.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
     return initiated
