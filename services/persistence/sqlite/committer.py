@@ -29,7 +29,9 @@ LEISURELY_PER_BATCH_MAX = 32
 # and every such wake-up starts the 5 ms anew. 20 committers beside a busy loop: 50 commits a second; with 1 ms, 3,500.
 SWITCH_INTERVAL_S = 0.001
 
-SYNCHRONOUS_FULL = 2  # what PRAGMA synchronous answers for it
+# What PRAGMA synchronous answers.
+SYNCHRONOUS_OFF = 0
+SYNCHRONOUS_FULL = 2
 
 Work = Callable[[sqlite3.Connection], T]
 
@@ -67,6 +69,7 @@ class Committer:
         synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
         self._relaxable = journal_mode == "wal" and synchronous == SYNCHRONOUS_FULL
         self._durable = True
+        self._waits_for_disk = synchronous != SYNCHRONOUS_OFF
         self._busy = False
         self._closed = False
         self._orders: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
@@ -118,8 +121,11 @@ class Committer:
         except sqlite3.Error as broken:
             # On a later turn, so that a store that is out of order for long does not take the event loop with it.
             self._loop.call_soon(self._finish_batch, batch, _because(StoreError, broken))
-        else:
+            return
+        if self._waits_for_disk:
             self._orders.put(batch)
+        else:
+            self._loop.call_soon(self._finish_batch, batch, self._commit())
 
     def _write(self, batch: list[Job]) -> None:
         """Leaves an open transaction that holds all of the batch's jobs but those that broke."""
@@ -140,12 +146,14 @@ class Committer:
     def _commit_orders(self) -> None:
         """The thread: waits for the disk, so that the event loop need not."""
         while (batch := self._orders.get()) is not None:
-            error: Exception | None = None
-            try:
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as broken:
-                error = _because(UnknownOutcome, broken)
-            self._loop.call_soon_threadsafe(self._finish_batch, batch, error)
+            self._loop.call_soon_threadsafe(self._finish_batch, batch, self._commit())
+
+    def _commit(self) -> Exception | None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as broken:
+            return _because(UnknownOutcome, broken)
+        return None
 
     def _finish_batch(self, batch: list[Job], error: Exception | None) -> None:
         if error is not None:

@@ -115,5 +115,6 @@ CREATE TABLE visibility (
     UNIQUE (namespace_id, run_id)
 );
 CREATE INDEX visibility_in_list_order ON visibility (namespace_id, list_rank DESC, start_time_ns DESC, run_id);
-CREATE INDEX visibility_by_workflow_id ON visibility (namespace_id, workflow_id);
+CREATE INDEX visibility_by_workflow_id
+    ON visibility (namespace_id, workflow_id, list_rank DESC, start_time_ns DESC, run_id);
 """
