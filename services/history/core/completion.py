@@ -72,7 +72,7 @@ def _require_sequence(commands: Sequence[Command]) -> None:
     names = [_camel(command.command_type) for command in commands]
     for command in commands:
         if command.command_type not in _KNOWN:
-            raise invalid(f"unknown command type: {command.command_type}")
+            raise invalid(f"unknown command type: {_camel(command.command_type)}")
     for command in commands[:-1]:
         if command.command_type in CLOSING:
             raise invalid(
@@ -243,11 +243,11 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
         return Completed(decision=None, error=error)
     draft = Draft(run, given)
     failure = Failure(
-        message=bad.message, source="Server", server_failure_info=ServerFailureInfo(non_retryable=bad.terminates)
+        message=error.message, source="Server", server_failure_info=ServerFailureInfo(non_retryable=bad.terminates)
     )
     flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
     if bad.terminates:
-        terminate_run(draft, bad.message, None, SERVICE_IDENTITY)
+        terminate_run(draft, error.message, None, SERVICE_IDENTITY)
     else:
         schedule_task(draft, new_events=flushed)
     return Completed(decision=finish(draft), error=error)

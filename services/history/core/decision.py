@@ -1,8 +1,9 @@
 """What goes into a decision besides the state, and what comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
 from temporalio.api.update.v1 import Outcome
 
@@ -39,6 +40,10 @@ class Limits:
     retention_jitter_ns: int = 0
 
 
+def _accept(_: object) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """Time, ids and settings: a decision invents none of them."""
@@ -50,6 +55,8 @@ class Given:
     cron_backoff_ns: int = 0  # until the next slot of the run's cron schedule, when it has one
     started: WorkflowExecutionStartedEventAttributes | None = None  # of this run, for a run that may follow it
     limits: Limits = field(default_factory=Limits)
+    refuse_search_attributes: Callable[[SearchAttributes], tuple[str, bool] | None] = _accept  # why, and if by size
+    why_invalid_cron: Callable[[str], str | None] = _accept
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,14 @@ class Draft:
                 return entry.event
         return None
 
+    def has_buffered_ending(self, field: str, event_id: int) -> bool:
+        """Whether the end of that activity or child waits in the buffer: its worker could not know of it."""
+        return any(
+            entry.event.event_type in ENDINGS
+            and getattr(getattr(entry.event, entry.event.WhichOneof("attributes") or ""), field, 0) == event_id
+            for entry in self.run.buffered.values()
+        )
+
     def write_owed_task_events(self) -> None:
         """Writes the events of the current workflow task that have only been in memory so far."""
         task = self.info.task

@@ -90,7 +90,7 @@ def take_message(draft: Draft, message: ProtocolMessage) -> None:
 def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
     admitted = draft.run.admitted.get(update_id)
     if admitted is None:
-        raise BadCommand(BAD, f"accepted update {update_id} is not known to this workflow task")
+        raise _unknown(update_id)
     draft.add(
         WorkflowExecutionUpdateAcceptedEventAttributes(
             protocol_instance_id=update_id,
@@ -102,9 +102,17 @@ def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
     draft.outcomes[update_id] = None
 
 
+def _unknown(update_id: str) -> BadCommand:
+    return BadCommand(
+        BAD,
+        f"update {update_id} wasn't found on the server. This is most likely a transient error which will be resolved "
+        "automatically by retries",
+    )
+
+
 def _reject(draft: Draft, update_id: str, failure: Failure) -> None:
     if draft.run.admitted.pop(update_id, None) is None:
-        raise BadCommand(BAD, f"rejected update {update_id} is not known to this workflow task")
+        raise _unknown(update_id)
     draft.outcomes[update_id] = Outcome(failure=failure)
 
 

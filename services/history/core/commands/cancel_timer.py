@@ -24,7 +24,9 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     else:
         fired = draft.discard_buffered(EventType.EVENT_TYPE_TIMER_FIRED, "timer_id", asked.timer_id)
         if fired is None:
-            raise BadCommand(BAD, f"TimerID: {asked.timer_id} is not a pending timer")
+            raise BadCommand(
+                BAD, f"invalid history builder state for action: add-timer-canceled-event, TimerID: {asked.timer_id}"
+            )
         started_event_id = fired.timer_fired_event_attributes.started_event_id
     draft.add(
         TimerCanceledEventAttributes(

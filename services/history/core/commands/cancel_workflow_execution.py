@@ -3,7 +3,7 @@
 from temporalio.api.command.v1 import Command
 
 from services.history.core.close import cancel_run
-from services.history.core.commands.refusal import Cause, Completion, require, require_blob
+from services.history.core.commands.refusal import Cause, Completion, require
 from services.history.core.draft import Draft
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES
@@ -16,5 +16,4 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         "CancelWorkflowExecutionCommandAttributes is not set on CancelWorkflowExecutionCommand.",
     )
-    require_blob(draft, asked.details.ByteSize(), BAD, "CancelWorkflowExecutionCommandAttributes.Details")
     cancel_run(draft, asked.details if asked.HasField("details") else None, completion.event_id)

@@ -8,6 +8,8 @@ from services.history.core.draft import Draft
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_COMPLETE_WORKFLOW_EXECUTION_ATTRIBUTES
 
+OVERSIZE = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES
+
 
 def decide(draft: Draft, command: Command, completion: Completion) -> None:
     asked = command.complete_workflow_execution_command_attributes
@@ -16,5 +18,6 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         "CompleteWorkflowExecutionCommandAttributes is not set on CompleteWorkflowExecutionCommand.",
     )
-    require_blob(draft, asked.result.ByteSize(), BAD, "CompleteWorkflowExecutionCommandAttributes.Result")
+    # The cause is the reference's, which tools may look for. (events_commands.md section 2)
+    require_blob(draft, asked.result.ByteSize(), OVERSIZE, "CompleteWorkflowExecutionCommandAttributes.Result")
     complete_run(draft, asked.result if asked.HasField("result") else None, completion.event_id)

@@ -9,7 +9,17 @@ from temporalio.api.history.v1 import (
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.close import close_run
-from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
+from services.history.core.commands.refusal import (
+    Cause,
+    Completion,
+    checked_ns,
+    require,
+    require_blob,
+    require_length,
+    require_search_attributes,
+    told_queue,
+    why_invalid_task_queue,
+)
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
 from services.history.core.run import copy_fields
@@ -54,14 +64,19 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
 
 def _check(draft: Draft, asked: ContinueAsNewWorkflowExecutionCommandAttributes) -> None:
     limit = draft.given.limits.id_length_max
-    for name, text in (("WorkflowType", asked.workflow_type.name), ("TaskQueue", asked.task_queue.name)):
-        require(len(text.encode()) <= limit, BAD, f"{name} on {WHERE} exceeds length limit.")
+    workflow_type = asked.workflow_type.name or draft.info.workflow_type
+    queue = asked.task_queue.name or draft.info.task_queue
+    which = f"WorkflowType={workflow_type} {told_queue(queue)}"
+    require_length(workflow_type, limit, BAD, "WorkflowType", WHERE)
+    why = why_invalid_task_queue(queue, limit)
+    require(why is None, BAD, f"invalid TaskQueue on {WHERE}: {why}. {which}")
     why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
-    require(why is None, BAD, f"Invalid WorkflowRetryPolicy on {WHERE}: {why}")
-    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE)
-    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE)
-    checked_ns(asked.backoff_start_interval, BAD, "BackoffStartInterval", WHERE)
-    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
+    require(why is None, BAD, f"invalid WorkflowRetryPolicy on {WHERE}: {why}. {which}")
+    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE, which)
+    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE, which)
+    checked_ns(asked.backoff_start_interval, BAD, "BackoffStartInterval", WHERE, which)
+    require_search_attributes(draft, asked.search_attributes)
+    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes. Input")
 
 
 def _started(

@@ -22,12 +22,12 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     scheduled_event_id = asked.scheduled_event_id
     require(scheduled_event_id > 0, BAD, "ScheduledEventId is not set on RequestCancelActivityTaskCommand.")
     activity = draft.run.activities.get(scheduled_event_id)
-    if activity is not None and activity.cancel_requested:
-        return
     require(
-        activity is not None or scheduled_event_id < draft.info.next_event_id,
+        (activity is not None and not activity.cancel_requested)
+        or draft.has_buffered_ending("scheduled_event_id", scheduled_event_id),
         BAD,
-        f"ScheduledEventID: {scheduled_event_id} is not a pending activity",
+        "invalid history builder state for action: add-activitytask-cancel-requested-event, "
+        f"ScheduledEventID: {scheduled_event_id}",
     )
     requested = draft.add(
         ActivityTaskCancelRequestedEventAttributes(

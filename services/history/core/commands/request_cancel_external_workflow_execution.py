@@ -4,7 +4,7 @@ from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import RequestCancelExternalWorkflowExecutionInitiatedEventAttributes
 
-from services.history.core.commands.refusal import Cause, Completion, require
+from services.history.core.commands.refusal import Cause, Completion, is_uuid, require, require_length
 from services.history.core.draft import Draft
 from services.protos.run_pb2 import Task
 
@@ -24,7 +24,16 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         "cross namespace commands are not allowed",
     )
-    require(asked.workflow_id, BAD, f"WorkflowId is not set on {WHERE}.")
+    ids = f"RunId={asked.run_id} Namespace={asked.namespace}"
+    require(
+        asked.workflow_id, BAD, f"WorkflowId is not set on {WHERE}. Namespace={asked.namespace} RunId={asked.run_id}"
+    )
+    require_length(asked.workflow_id, draft.given.limits.id_length_max, BAD, "WorkflowId", WHERE, f" {ids}")
+    require(
+        not asked.run_id or is_uuid(asked.run_id),
+        BAD,
+        f"Invalid RunId set on {WHERE}. WorkflowId={asked.workflow_id} {ids}",
+    )
     limit = draft.given.limits.pending_max
     require(
         len(draft.run.cancels) < limit,

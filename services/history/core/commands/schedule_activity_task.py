@@ -8,14 +8,28 @@ from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.activities import start_activity
-from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
+from services.history.core.commands.refusal import (
+    BadCommand,
+    Cause,
+    Completion,
+    require,
+    require_blob,
+    why_invalid_priority,
+    why_invalid_task_queue,
+)
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
-from services.history.core.times import duration
+from services.history.core.times import duration, ns_of
 from services.protos.run_pb2 import Task
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES
 WHERE = "ScheduleActivityTaskCommand"
+TIMEOUT_FIELDS = {
+    "ScheduleToClose": "schedule_to_close_timeout",
+    "ScheduleToStart": "schedule_to_start_timeout",
+    "StartToClose": "start_to_close_timeout",
+    "Heartbeat": "heartbeat_timeout",
+}
 
 
 def decide(draft: Draft, command: Command, completion: Completion) -> None:
@@ -34,9 +48,9 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     require(
         asked.activity_id not in draft.run.activity_ids,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID,
-        f"ScheduleActivityTaskCommand: duplicate activity id {asked.activity_id}",
+        f"invalid history builder state for action: add-activitytask-scheduled-event, ActivityID: {asked.activity_id}",
     )
-    queue = asked.task_queue.name or draft.info.task_queue
+    queue = asked.task_queue.name
     event = draft.add(
         ActivityTaskScheduledEventAttributes(
             activity_id=asked.activity_id,
@@ -75,18 +89,9 @@ def _timeouts(
 
     events_commands.md section 8: all at most the run's time-out; heartbeat at most start-to-close.
     """
-    id_length_max = draft.given.limits.id_length_max
-    which = f"ActivityId={asked.activity_id} ActivityType={asked.activity_type.name}"
-    require(asked.activity_id, BAD, f"ActivityId is not set on {WHERE}.")
-    require(asked.activity_type.name, BAD, f"ActivityType is not set on {WHERE}.")
-    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
-    require(why is None, BAD, f"Invalid ActivityRetryPolicy for {WHERE}: {why}. {which}")
-    for name, text in (("ActivityId", asked.activity_id), ("ActivityType", asked.activity_type.name)):
-        require(len(text.encode()) <= id_length_max, BAD, f"{name} on {WHERE} exceeds length limit. {which}")
-    to_close = checked_ns(asked.schedule_to_close_timeout, BAD, "ScheduleToCloseTimeout", f"{WHERE}. {which}")
-    to_start = checked_ns(asked.schedule_to_start_timeout, BAD, "ScheduleToStartTimeout", f"{WHERE}. {which}")
-    start_to_close = checked_ns(asked.start_to_close_timeout, BAD, "StartToCloseTimeout", f"{WHERE}. {which}")
-    heartbeat = checked_ns(asked.heartbeat_timeout, BAD, "HeartbeatTimeout", f"{WHERE}. {which}")
+    _check(draft, asked)
+    to_close, to_start = ns_of(asked.schedule_to_close_timeout), ns_of(asked.schedule_to_start_timeout)
+    start_to_close, heartbeat = ns_of(asked.start_to_close_timeout), ns_of(asked.heartbeat_timeout)
     run_ns = draft.info.run_timeout_ns
     if to_close:
         to_start = min(to_start or to_close, to_close)
@@ -95,12 +100,33 @@ def _timeouts(
         to_close = run_ns
         to_start = to_start or run_ns
     else:
-        require(False, BAD, f"A valid StartToClose or ScheduleToCloseTimeout is not set on {WHERE}. {which}")
+        which = f"ActivityId={asked.activity_id} ActivityType={asked.activity_type.name}"
+        why = "a valid StartToCloseTimeout or ScheduleToCloseTimeout must be set on the activity."
+        raise BadCommand(BAD, f"{why} {which}")
     if run_ns:
         to_close, to_start, start_to_close = (min(ns, run_ns) for ns in (to_close, to_start, start_to_close))
         heartbeat = min(heartbeat, run_ns)
     heartbeat = min(heartbeat, start_to_close)
     return duration(to_close), duration(to_start), duration(start_to_close), duration(heartbeat)
+
+
+def _check(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> None:
+    limit = draft.given.limits.id_length_max
+    why = why_invalid_task_queue(asked.task_queue.name, limit)
+    require(why is None, BAD, why)
+    for name, text in (("activityId", asked.activity_id), ("activityType", asked.activity_type.name)):
+        require(text, BAD, f"{name} is not set")
+    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    require(why is None, BAD, why)
+    for name, text in (("activityId", asked.activity_id), ("activityType", asked.activity_type.name)):
+        length = len(text.encode())
+        require(length <= limit, BAD, f"{name} exceeds length limit. Length={length} Limit={limit}")
+    if asked.HasField("priority"):
+        why = why_invalid_priority(asked.priority)
+        require(why is None, BAD, f"invalid priorities: {why}")
+    for name in ("ScheduleToClose", "ScheduleToStart", "StartToClose", "Heartbeat"):
+        value = getattr(asked, TIMEOUT_FIELDS[name])
+        require(ns_of(value) >= 0, BAD, f"invalid {name}Timeout: negative duration")
 
 
 def _retry_policy(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> RetryPolicy:

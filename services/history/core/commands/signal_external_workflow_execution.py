@@ -3,7 +3,14 @@
 from temporalio.api.command.v1 import Command
 from temporalio.api.history.v1 import SignalExternalWorkflowExecutionInitiatedEventAttributes
 
-from services.history.core.commands.refusal import Cause, Completion, require, require_blob
+from services.history.core.commands.refusal import (
+    Cause,
+    Completion,
+    is_uuid,
+    require,
+    require_blob,
+    require_length,
+)
 from services.history.core.draft import Draft
 from services.protos.run_pb2 import Task
 
@@ -24,8 +31,18 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         "cross namespace commands are not allowed",
     )
     require(asked.HasField("execution"), BAD, f"Execution is not set on {WHERE}.")
-    require(asked.execution.workflow_id, BAD, f"WorkflowId is not set on {WHERE}.")
-    require(asked.signal_name, BAD, f"SignalName is not set on {WHERE}.")
+    target = asked.execution
+    ids = f"Namespace={asked.namespace} RunId={target.run_id}"
+    require(target.workflow_id, BAD, f"WorkflowId is not set on {WHERE}. {ids} SignalName={asked.signal_name}")
+    limit = draft.given.limits.id_length_max
+    require_length(target.workflow_id, limit, BAD, "WorkflowId", WHERE, f" {ids} SignalName={asked.signal_name}")
+    which = f"WorkflowId={target.workflow_id} {ids}"
+    require(
+        not target.run_id or is_uuid(target.run_id),
+        BAD,
+        f"Invalid RunId set on {WHERE}. {which} SignalName={asked.signal_name}",
+    )
+    require(asked.signal_name, BAD, f"SignalName is not set on {WHERE}. {which}")
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
     limit = draft.given.limits.pending_max
     require(

@@ -5,7 +5,17 @@ from temporalio.api.enums.v1 import ParentClosePolicy, TaskQueueKind, WorkflowId
 from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
 from temporalio.api.taskqueue.v1 import TaskQueue
 
-from services.history.core.commands.refusal import Cause, Completion, checked_ns, require, require_blob
+from services.history.core.commands.refusal import (
+    Cause,
+    Completion,
+    checked_ns,
+    require,
+    require_blob,
+    require_length,
+    require_search_attributes,
+    told_queue,
+    why_invalid_task_queue,
+)
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
 from services.history.core.run import copy_fields
@@ -25,7 +35,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         f"{WHERE}Attributes is not set on {WHERE}.",
     )
     _check(draft, asked, completion)
-    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
+    require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes. Input")
     limit = draft.given.limits.pending_max
     require(
         len(draft.run.children) < limit,
@@ -46,17 +56,25 @@ def _check(draft: Draft, asked: StartChildWorkflowExecutionCommandAttributes, co
         BAD,
         "cross namespace commands are not allowed",
     )
-    which = f"WorkflowId={asked.workflow_id} WorkflowType={asked.workflow_type.name} Namespace={completion.namespace}"
-    require(asked.workflow_id, BAD, f"Required field WorkflowId is not set on {WHERE}. {which}")
-    require(asked.workflow_type.name, BAD, f"Required field WorkflowType is not set on {WHERE}. {which}")
+    child, kind = asked.workflow_id, asked.workflow_type.name
+    namespace = f"Namespace={completion.namespace}"
+    require(child, BAD, f"Required field WorkflowId is not set on {WHERE}. WorkflowType={kind} {namespace}")
+    require(kind, BAD, f"Required field WorkflowType is not set on {WHERE}. WorkflowId={child} {namespace}")
     limit = draft.given.limits.id_length_max
-    for name, text in (("WorkflowId", asked.workflow_id), ("WorkflowType", asked.workflow_type.name)):
-        require(len(text.encode()) <= limit, BAD, f"{name} on {WHERE} exceeds length limit. {which}")
-    checked_ns(asked.workflow_execution_timeout, BAD, "WorkflowExecutionTimeout", f"{WHERE}. {which}")
-    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", f"{WHERE}. {which}")
-    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", f"{WHERE}. {which}")
+    require_length(child, limit, BAD, "WorkflowId", WHERE, f" WorkflowType={kind} {namespace}")
+    require_length(kind, limit, BAD, f"WorkflowId={child} WorkflowType", WHERE, f" {namespace}")
+    which = f"WorkflowId={child} WorkflowType={kind} {namespace}"
+    checked_ns(asked.workflow_execution_timeout, BAD, "WorkflowExecutionTimeout", WHERE, which)
+    checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE, which)
+    checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE, which)
     why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
-    require(why is None, BAD, f"Invalid WorkflowRetryPolicy on {WHERE}: {why} {which}")
+    require(why is None, BAD, f"invalid WorkflowRetryPolicy on {WHERE}: {why}. {which}")
+    why = draft.given.why_invalid_cron(asked.cron_schedule) if asked.cron_schedule else None
+    require(why is None, BAD, f"invalid CronSchedule on {WHERE}: {why}. {which}")
+    queue = asked.task_queue.name or draft.info.task_queue
+    why = why_invalid_task_queue(queue, limit)
+    require(why is None, BAD, f"invalid TaskQueue on {WHERE}: {why}. {which} {told_queue(queue)}")
+    require_search_attributes(draft, asked.search_attributes)
 
 
 def _initiated(

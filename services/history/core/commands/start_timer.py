@@ -3,7 +3,7 @@
 from temporalio.api.command.v1 import Command
 from temporalio.api.history.v1 import TimerStartedEventAttributes
 
-from services.history.core.commands.refusal import Cause, Completion, require
+from services.history.core.commands.refusal import Cause, Completion, require, require_length
 from services.history.core.draft import Draft
 from services.history.core.times import duration, ns_of
 
@@ -19,17 +19,17 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     require(asked.timer_id, BAD, "TimerId is not set on StartTimerCommand.")
     limit = draft.given.limits.id_length_max
-    require(
-        len(asked.timer_id.encode()) <= limit,
-        BAD,
-        f"TimerId on StartTimerCommand exceeds length limit. TimerId={asked.timer_id}",
-    )
+    require_length(asked.timer_id, limit, BAD, "TimerId", "StartTimerCommand")
     delay_ns = ns_of(asked.start_to_fire_timeout)
-    require(delay_ns >= 0, BAD, f"Invalid StartToFireTimeout for StartTimerCommand. TimerId={asked.timer_id}")
+    require(
+        delay_ns >= 0,
+        BAD,
+        f"An invalid StartToFireTimeout is set on StartTimerCommand: negative duration. TimerId={asked.timer_id}",
+    )
     require(
         asked.timer_id not in draft.run.timers,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_START_TIMER_DUPLICATE_ID,
-        f"StartTimerCommand: duplicate timer id {asked.timer_id}",
+        f"invalid history builder state for action: add-timer-started-event, TimerID: {asked.timer_id}",
     )
     draft.add(
         TimerStartedEventAttributes(

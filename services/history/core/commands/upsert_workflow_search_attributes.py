@@ -1,9 +1,9 @@
-"""UpsertWorkflowSearchAttributes. Names and types were checked by the frontend, which knows the namespace's."""
+"""UpsertWorkflowSearchAttributes."""
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.history.v1 import UpsertWorkflowSearchAttributesEventAttributes
 
-from services.history.core.commands.refusal import Cause, Completion, require
+from services.history.core.commands.refusal import Cause, Completion, require, require_search_attributes
 from services.history.core.draft import Draft
 from services.protos.run_pb2 import Task
 
@@ -27,6 +27,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         "IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.",
     )
+    require_search_attributes(draft, asked.search_attributes)
     draft.add(
         UpsertWorkflowSearchAttributesEventAttributes(
             workflow_task_completed_event_id=completion.event_id, search_attributes=asked.search_attributes
