@@ -55,6 +55,9 @@ class Backlog:
         self._closed = False
 
     # For pollers.
+    def has_loaded(self) -> bool:
+        return bool(self._loaded)
+
     def take(self) -> Task | None:
         """The oldest task in memory; reads on when few are left."""
         task = self._loaded.popleft() if self._loaded else None

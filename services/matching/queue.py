@@ -220,10 +220,8 @@ class QueuePartition:
             query = self._queries.popleft()
             if not query.answer.done():
                 return query
-        while not self._limited(now):
-            task = self.backlog.take() or (self._waiting.popleft() if self._waiting else None)
-            if task is None:
-                return None
+        while (self._waiting or self.backlog.has_loaded()) and not self._limited(now):
+            task = self.backlog.take() or self._waiting.popleft()
             if task.queued.expire_time_ns and task.queued.expire_time_ns <= self._clock.now_ns():
                 task.answer(matched=False)  # its time-out has told history already
                 self.done(task)

@@ -39,21 +39,25 @@ class RateMeter:
 class TokenBucket:
     """A limit on events a second; the bucket holds one second's worth, at least one. Rate 0 lets nothing pass."""
 
-    __slots__ = ("_at", "_tokens", "rate")
+    __slots__ = ("_at", "_burst", "_tokens", "rate")
 
     def __init__(self, rate: float, now: float) -> None:
         self.rate = rate
-        self._tokens = self._burst()
+        self._burst = self._tokens = _burst(rate)
         self._at = now
 
     def set_rate(self, rate: float, now: float) -> None:
         self._refill(now)
         self.rate = rate
-        self._tokens = min(self._tokens, self._burst())
+        self._burst = _burst(rate)
+        self._tokens = min(self._tokens, self._burst)
 
     def wait_s(self, now: float) -> float:
         """How long until an event may pass: 0 for now, infinity for never."""
-        self._refill(now)
+        if self._tokens < self._burst:
+            self._refill(now)
+        else:
+            self._at = now
         if self._tokens >= ONE_TOKEN:
             return 0.0
         return (1.0 - self._tokens) / self.rate if self.rate > 0 else math.inf
@@ -62,9 +66,10 @@ class TokenBucket:
         """Pays for an event that `wait_s` has let pass."""
         self._tokens -= 1.0
 
-    def _burst(self) -> float:
-        return float(max(1, math.ceil(self.rate))) if self.rate > 0 else 0.0
-
     def _refill(self, now: float) -> None:
-        self._tokens = min(self._burst(), self._tokens + (now - self._at) * self.rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
+
+
+def _burst(rate: float) -> float:
+    return float(max(1, math.ceil(rate))) if rate > 0 else 0.0

@@ -42,17 +42,19 @@ class MatchingService:
     def __init__(
         self, store: QueueStore, history: HistoryClient, clock: Clock, chance: Chance, settings: MatchingSettings
     ) -> None:
-        self._store, self._history, self._clock, self._chance = store, history, clock, chance
+        self._store, self._history, self._clock = store, history, clock
         self._settings = settings
         self._queues: dict[tuple[str, str, int], QueuePartition] = {}
         self._queries = Queries(clock, chance, settings)
         self._workers = Workers(clock, settings)
         self._closing: set[asyncio.Task[None]] = set()
+        self._request_id_prefix = chance.unique_id()[:24]  # a UUID but for its last part, which counts
+        self._starts = 0
         self._sweeping = False
         self._draining = False
 
     # Tasks.
-    async def add_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome:  # noqa: ARG002
+    async def add_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome:
         namespace_id, name, kind = request.task.namespace_id, request.task_queue, cast(int, request.task_queue_type)
         queue = self._queues.get((namespace_id, name, kind))
         if cast(int, request.task_queue_kind) == STICKY and (
@@ -135,7 +137,8 @@ class MatchingService:
     async def _start(self, queue: QueuePartition, task: Task, start: Start) -> bytes | None:
         """History's poll response; None when the task came to nothing or has to wait, so that the poller waits on."""
         if not task.request_id:
-            task.request_id = self._chance.unique_id()
+            self._starts += 1
+            task.request_id = f"{self._request_id_prefix}{self._starts:012x}"
         try:
             return await start(task)
         except NotFound:  # it is over, or another poll started it
@@ -163,7 +166,7 @@ class MatchingService:
 
     async def respond_query_task_completed(
         self,
-        call: Call,  # noqa: ARG002
+        call: Call,
         request: api.RespondQueryTaskCompletedRequest,
     ) -> None:
         self._queries.answer(request)

@@ -150,6 +150,33 @@ async def test_tasks_stored_while_the_backlog_is_read_are_not_overlooked(matchin
     assert await take(matching, 2) == ["w1", "w3"]
 
 
+async def test_a_poller_that_comes_while_a_task_is_stored_gets_it(matching: Matching) -> None:
+    await store(matching, "w1")
+    assert await take(matching, 1) == ["w1"]
+    add = matching.add("w2")
+    await settle()
+    matching.queues.gate = asyncio.Event()
+    await matching.clock.advance(0.2)
+    poll = matching.poll()
+    await settle()
+    matching.queues.gate.set()
+    assert (await poll).task_token == b"w2"
+    assert await add is AddTaskOutcome.STORED
+
+
+async def test_what_another_host_stored_before_the_lease_is_found(matching: Matching) -> None:
+    other_host = matching.service
+    matching.restart()
+    patient = matching.poll(wait_s=11)
+    await matching.clock.advance(10)
+    assert not (await patient).task_token
+    matching.service, this_host = other_host, matching.service
+    await store(matching, "w1")
+    matching.service = this_host
+    await store(matching, "w2")
+    assert await take(matching, 2) == ["w1", "w2"]
+
+
 async def test_draining_stores_what_waits_and_ends_polls(matching: Matching) -> None:
     polls = [matching.poll("empty") for _ in range(3)]
     add = matching.add("w1")
@@ -176,6 +203,19 @@ async def test_draining_waits_for_starts_under_way_and_stores_what_they_give_bac
     matching.history.gate.set()
     await drain
     assert not (await poll).task_token
+    assert matching.queues.stored() == ["w1"]
+
+
+async def test_draining_stores_what_a_leaving_poller_gives_back(matching: Matching) -> None:
+    matching.history.gate = asyncio.Event()
+    poll = matching.poll()
+    await settle()
+    await matching.add("w1")
+    await settle()
+    drain = asyncio.create_task(matching.service.drain())
+    await settle()
+    poll.cancel()
+    await drain
     assert matching.queues.stored() == ["w1"]
 
 

@@ -1,10 +1,12 @@
 """Tasks meet pollers: at once, after a wait, or by way of the backlog; and none is ever lost."""
 
 import asyncio
+import gc
 
 import pytest
 
 from services.errors import NotFound, Unavailable
+from services.matching.tasks import Poller
 from services.rpc.clients import AddTaskOutcome
 from tests.unit.matching.conftest import Matching, settle
 
@@ -34,6 +36,16 @@ async def test_tasks_nobody_takes_are_stored_by_one_write(matching: Matching) ->
     assert [await add for add in adds] == [AddTaskOutcome.STORED] * 5
     assert matching.queues.stored() == ["w0", "w1", "w2", "w3", "w4"]
     assert [c for c in matching.queues.calls if c.startswith("append")] == ["append 5"]
+
+
+async def test_every_task_is_stored_when_its_own_wait_is_over(matching: Matching) -> None:
+    first = matching.add("w1")
+    await matching.clock.advance(0.1)
+    second = matching.add("w2")
+    await matching.clock.advance(0.15)
+    assert (first.done(), second.done()) == (True, False)
+    await matching.clock.advance(0.06)
+    assert (await first, await second) == (AddTaskOutcome.STORED, AddTaskOutcome.STORED)
 
 
 async def test_pollers_and_tasks_are_served_in_order(matching: Matching) -> None:
@@ -84,7 +96,7 @@ async def test_a_poller_that_leaves_is_not_handed_a_task(matching: Matching) -> 
     leaving, staying = matching.poll(), matching.poll()
     await settle()
     leaving.cancel()  # it has not run yet when the task comes
-    assert await matching.add("w1") is AddTaskOutcome.MATCHED
+    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
     assert (await staying).task_token == b"w1"
 
 
@@ -184,3 +196,11 @@ async def test_a_poll_that_ends_leaves_no_timer(matching: Matching) -> None:
     await matching.add("w1")
     await poll
     assert matching.clock.pending() == before - 1
+
+
+async def test_polls_that_end_leave_nothing_behind(matching: Matching) -> None:
+    polls = [matching.poll() for _ in range(10)]
+    await matching.clock.advance(60)
+    assert all(poll.done() for poll in polls)
+    gc.collect()
+    assert not any(isinstance(thing, Poller) for thing in gc.get_objects())
