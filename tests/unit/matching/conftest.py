@@ -190,9 +190,12 @@ class FakeHistory:
 class Matching:
     """The service under test and short names for its calls."""
 
-    def __init__(self, settings: MatchingSettings | None = None, queues: MemoryQueues | None = None) -> None:
+    def __init__(
+        self,
+        settings: MatchingSettings | None = None,
+    ) -> None:
         self.clock, self.history = HandClock(), FakeHistory()
-        self.queues = queues or MemoryQueues()
+        self.queues = MemoryQueues()
         self.settings = settings or MatchingSettings()
         self.service = self.new_service()
 
