@@ -18,13 +18,6 @@ CENTURY_S = 100 * 365 * 24 * 3600
 _BAD_RETENTION = "A valid retention period is not set on request."
 
 
-def check_name(name: str, length_max: int) -> None:
-    if not name:
-        raise InvalidArgument("Namespace not set on request.")
-    if len(name.encode()) > length_max:
-        raise InvalidArgument("Namespace length exceeds limit.")
-
-
 def registered(
     request: RegisterNamespaceRequest, *, namespace_id: str, cluster: str, retention_s_min: float
 ) -> DescribeNamespaceResponse:

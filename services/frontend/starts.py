@@ -1,0 +1,175 @@
+"""Starts as history wants them: checked in the reference's order, and with defaults filled in."""
+
+from temporalio.api.common.v1 import Callback
+from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.workflow.v1 import VersioningOverride
+from temporalio.api.workflowservice import v1 as api
+
+from services.config import limits
+from services.errors import InvalidArgument, Unimplemented
+from services.frontend import checks, cron, search_attributes
+from services.frontend.backends import Backends
+from services.namespaces import Namespace
+
+Conflict, Reuse = WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+Start = api.StartWorkflowExecutionRequest | api.SignalWithStartWorkflowExecutionRequest
+
+
+class StartRules:
+    """What a start may say. Every method raises InvalidArgument, or leaves the request ready for history."""
+
+    def __init__(self, backends: Backends) -> None:
+        self._config, self._namespaces, self._chance = backends.config, backends.namespaces, backends.chance
+
+    def start(self, request: api.StartWorkflowExecutionRequest, namespace_id: str) -> None:
+        namespace = self._namespaces.by_id(namespace_id)
+        id_max = self._config.get(limits.MAX_ID_LENGTH)
+        _set_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL)
+        _check_workflow_id(request.workflow_id, id_max)
+        self._retry_policy(request, namespace)
+        _check_delay(request)
+        _check_policies(request)
+        _check_conflict_options(request)
+        if not request.workflow_type.name:
+            raise InvalidArgument("WorkflowType is not set on request.")
+        checks.length(request.workflow_type.name, id_max, "WorkflowType")
+        checks.task_queue(request, id_max)
+        _check_timeouts(request)
+        checks.length(request.request_id, id_max, "RequestId")
+        self._rest(request, namespace)
+        self._sizes(request, namespace)
+
+    def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
+        namespace = self._namespaces.by_id(namespace_id)
+        id_max = self._config.get(limits.MAX_ID_LENGTH)
+        _set_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)
+        _check_workflow_id(request.workflow_id, id_max)
+        if not request.signal_name:
+            raise InvalidArgument("signal not set")
+        _check_length(request.signal_name, id_max, "signal name")
+        if not request.workflow_type.name:
+            raise InvalidArgument("workflow type not set")
+        _check_length(request.workflow_type.name, id_max, "workflow type name")
+        checks.task_queue(request, id_max)
+        _check_length(request.request_id, id_max, "Request ID")
+        _check_timeouts(request)
+        self._retry_policy(request, namespace)
+        _check_delay(request)
+        if request.workflow_id_conflict_policy == Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL:
+            raise InvalidArgument(
+                "Invalid WorkflowIDConflictPolicy:"
+                " WORKFLOW_ID_CONFLICT_POLICY_FAIL is not supported for this operation."
+            )
+        _check_policies(request)
+        self._rest(request, namespace)
+        checks.blob_size(request.signal_input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
+        self._sizes(request, namespace)
+
+    def _retry_policy(self, request: Start, namespace: Namespace) -> None:
+        if request.HasField("retry_policy"):
+            defaults = self._config.get(limits.DEFAULT_WORKFLOW_RETRY, namespace.name)
+            checks.retry_policy(request.retry_policy, defaults)
+
+    def _rest(self, request: Start, namespace: Namespace) -> None:
+        """What both kinds of start have in common, in the order of both."""
+        cron.check(request.cron_schedule)
+        checks.priority(request.priority)
+        if request.HasField("versioning_override"):
+            _check_override(request.versioning_override)
+        search_attributes.check(request, namespace, self._config)
+        links_max = self._config.get(limits.MAX_LINKS_PER_REQUEST, namespace.name)
+        checks.links(request.links, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
+        if isinstance(request, api.StartWorkflowExecutionRequest):
+            for callback in request.completion_callbacks:
+                _refuse_callback(callback)
+        if not request.request_id:
+            request.request_id = self._chance.unique_id()
+
+    def _sizes(self, request: Start, namespace: Namespace) -> None:
+        checks.blob_size(request.input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
+        if request.HasField("memo"):
+            memo_max = self._config.get(limits.MEMO_SIZE_ERROR, namespace.name)
+            checks.blob_size(request.memo, memo_max, "Memo size exceeds limit.")
+            checks.without_nulls(request.memo)
+            if not request.memo.fields:
+                request.ClearField("memo")
+
+
+def _set_policies(request: Start, conflict_default: WorkflowIdConflictPolicy.ValueType) -> None:
+    if not request.workflow_id_reuse_policy:
+        request.workflow_id_reuse_policy = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+    terminates = request.workflow_id_reuse_policy == Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+    if not request.workflow_id_conflict_policy and not terminates:
+        request.workflow_id_conflict_policy = conflict_default
+
+
+def _check_policies(request: Start) -> None:
+    """Refuses contradictions, then says the deprecated terminate-if-running as it is said today."""
+    reuse, conflict = request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
+    if reuse == Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING:
+        if conflict:
+            raise InvalidArgument(
+                "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING"
+                " cannot be used together with a WorkflowIDConflictPolicy"
+            )
+        request.workflow_id_reuse_policy = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+        request.workflow_id_conflict_policy = Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+    if (
+        conflict == Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+        and reuse == Reuse.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+    ):
+        raise InvalidArgument(
+            "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE"
+            " cannot be used together with WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING"
+        )
+
+
+def _check_workflow_id(workflow_id: str, length_max: int) -> None:
+    if not workflow_id:
+        raise InvalidArgument("WorkflowId is not set on request.")
+    _check_length(workflow_id, length_max, "WorkflowId")
+
+
+def _check_length(value: str, length_max: int, what: str) -> None:
+    size = len(value.encode())
+    if size > length_max:
+        raise InvalidArgument(f"{what} exceeds maximum allowed length ({size}/{length_max})")
+
+
+def _check_delay(request: Start) -> None:
+    if request.cron_schedule and request.HasField("workflow_start_delay"):
+        raise InvalidArgument("CronSchedule and WorkflowStartDelay may not be used together.")
+    checks.duration(request, "workflow_start_delay", "WorkflowStartDelaySeconds")
+
+
+def _check_timeouts(request: Start) -> None:
+    checks.duration(request, "workflow_execution_timeout", "WorkflowExecutionTimeoutSeconds")
+    checks.duration(request, "workflow_run_timeout", "WorkflowRunTimeoutSeconds")
+    checks.duration(request, "workflow_task_timeout", "WorkflowTaskTimeoutSeconds")
+
+
+def _check_conflict_options(request: api.StartWorkflowExecutionRequest) -> None:
+    options = request.on_conflict_options
+    if options.attach_completion_callbacks and not options.attach_request_id:
+        raise InvalidArgument("attaching request ID is required for attaching completion callbacks")
+
+
+def _check_override(override: VersioningOverride) -> None:
+    kind = override.WhichOneof("override")
+    if kind == "pinned":
+        if not override.pinned.HasField("version"):
+            raise InvalidArgument("must provide version if override is pinned.")
+    elif kind is None and not override.behavior:
+        raise InvalidArgument("override behavior is required")
+
+
+def _refuse_callback(callback: Callback) -> None:
+    """No address is allowed for callbacks, which is the reference's default, too."""
+    variant = callback.WhichOneof("variant")
+    if variant != "nexus":
+        raise Unimplemented(f"unknown callback variant: {'<nil>' if variant is None else variant}")
+    url = callback.nexus.url
+    scheme = url.partition("://")[0]
+    if scheme not in ("http", "https"):
+        raise InvalidArgument(f"invalid url: unknown scheme: {url}")
+    raise InvalidArgument(f"invalid url: url does not match any configured callback address: {url}")

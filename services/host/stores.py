@@ -1,0 +1,33 @@
+"""The store that a configuration chooses."""
+
+from services.config import SQL, ConfigError, ServerConfig
+from services.persistence import Store
+from services.persistence.sqlite import open_sqlite
+
+
+def sqlite_of(config: ServerConfig) -> SQL:
+    """The SQLite store of the configuration. Raises ConfigError for any other: none is built yet."""
+    persistence = config.persistence
+    for key, name in (
+        ("defaultStore", persistence.default_store),
+        ("visibilityStore", persistence.visibility_store or persistence.default_store),
+    ):
+        chosen = persistence.datastores[name]
+        if chosen.sql is None or chosen.sql.plugin_name != "sqlite":
+            kind = chosen.sql.plugin_name if chosen.sql else "cassandra" if chosen.cassandra else "elasticsearch"
+            raise ConfigError(f"persistence.{key}", kind, "sqlite, the only store that is built yet")
+    sql = persistence.datastores[persistence.default_store].sql
+    assert sql is not None, "the default store was just seen to be SQLite"
+    visibility = persistence.datastores[persistence.visibility_store or persistence.default_store].sql
+    if visibility is not None and visibility.database_name != sql.database_name:
+        raise ConfigError(
+            "persistence.visibilityStore",
+            repr(visibility.database_name),
+            "the file of the default store: one keeps all",
+        )
+    return sql
+
+
+async def open_store(sql: SQL) -> Store:
+    """Raises what `open_sqlite` raises."""
+    return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
