@@ -40,6 +40,7 @@ def execution_info(run: Run) -> WorkflowExecutionInfo:
         root_execution=info.root,
         memo=info.memo,
         search_attributes=info.search_attributes,
+        auto_reset_points=info.reset_points,
     )
     if info.HasField("priority"):
         described.priority.CopyFrom(info.priority)

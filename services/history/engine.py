@@ -430,6 +430,7 @@ def read_limits(config: DynamicConfig, namespace: str) -> Limits:
         updates_in_flight_max=config.get(limits.MAX_IN_FLIGHT_UPDATES, namespace),
         updates_max=config.get(limits.MAX_TOTAL_UPDATES, namespace),
         activity_failure_bytes_max=config.get(limits.MUTABLE_STATE_FAILURE_ERROR, namespace),
+        run_age_min_ns=_ns(config.get(limits.WORKFLOW_ID_REUSE_MIN_INTERVAL, namespace)),
         task_timeout_default_ns=_ns(config.get(limits.DEFAULT_WORKFLOW_TASK_TIMEOUT, namespace)),
         task_heartbeat_max_ns=_ns(config.get(limits.WORKFLOW_TASK_HEARTBEAT_TIMEOUT, namespace)),
         task_retry_interval_max_ns=_ns(config.get(limits.WORKFLOW_TASK_RETRY_MAX_INTERVAL)),

@@ -1,4 +1,4 @@
-"""What clients and other runs ask of a run that is there: signals, cancellation, termination, deletion, a child's end."""
+"""What clients and other runs ask of a run that is there: signals, cancellation, termination, deletion."""
 
 from temporalio.api.workflowservice import v1 as api
 
@@ -8,6 +8,7 @@ from services.history.core.draft import Draft
 from services.history.core.rejection import Rejection, completed
 from services.history.core.relations import child_closed
 from services.history.core.signals import request_cancel, signal_run
+from services.history.links import signal_link
 from services.history.room import Room
 from services.protos.history_pb2 import ExternalCancelRequest, ExternalSignalRequest, RecordChildClosedRequest
 from services.protos.run_pb2 import Task
@@ -17,7 +18,9 @@ from services.rpc import Call
 class Requests(Room):
     """SignalWorkflowExecution, RequestCancel, Terminate, Delete; and the same from other runs."""
 
-    async def signal_workflow_execution(self, call: Call, request: api.SignalWorkflowExecutionRequest) -> None:
+    async def signal_workflow_execution(
+        self, call: Call, request: api.SignalWorkflowExecutionRequest
+    ) -> api.SignalWorkflowExecutionResponse:
         execution = request.workflow_execution
 
         def signal(draft: Draft) -> None:
@@ -31,7 +34,9 @@ class Requests(Room):
                 links=request.links,
             )
 
-        await self.engine.change(call.namespace_id, execution.workflow_id, execution.run_id, signal)
+        entry = await self.engine.change(call.namespace_id, execution.workflow_id, execution.run_id, signal)
+        link = signal_link(call.namespace, entry.run, request.request_id)
+        return api.SignalWorkflowExecutionResponse(link=link)
 
     async def request_cancel_workflow_execution(
         self, call: Call, request: api.RequestCancelWorkflowExecutionRequest

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from temporalio.api.common.v1 import Link, Payload, Payloads
+from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import (
-    EventType,
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
@@ -23,6 +22,7 @@ from services.history.core.signals import signal_run
 from services.history.core.start import begin_run, started_attributes
 from services.history.core.workflow_task import schedule_task, start_task
 from services.history.engine import current_record
+from services.history.links import signal_link, started_link
 from services.history.replies import workflow_task_reply
 from services.history.room import Room
 from services.persistence import CurrentRecord, CurrentWrite
@@ -168,7 +168,7 @@ class Starts(Room):
             first_execution_run_id=info.first_execution_run_id,
             started=started,
             status=info.status,
-            link=started_link(call.namespace, info.workflow_id, info.run_id),
+            link=started_link(call.namespace, entry.run),
         )
         task = info.task
         if request.request_eager_execution and started and task.request_id == request.request_id and task.attempt == 1:
@@ -203,18 +203,23 @@ class Starts(Room):
             if current is not None and current.status == RUNNING and not replaces:
                 entry = await self.engine.run(workflow, current.run_id)
                 await self.engine.decide(workflow, entry, signal)
-                return self._signaled_reply(call, entry, started=False)
+                return self._signaled_reply(call, entry, request, started=False)
             if current is not None and current.create_request_id == request.request_id:
                 entry = await self.engine.run(workflow, current.run_id)
-                return self._signaled_reply(call, entry, started=True)
+                return self._signaled_reply(call, entry, request, started=True)
             entry = await self._create(workflow, call, start, current, signal)
-            return self._signaled_reply(call, entry, started=True)
+            return self._signaled_reply(call, entry, request, started=True)
 
     @staticmethod
-    def _signaled_reply(call: Call, entry: RunEntry, *, started: bool) -> api.SignalWithStartWorkflowExecutionResponse:
+    def _signaled_reply(
+        call: Call, entry: RunEntry, request: api.SignalWithStartWorkflowExecutionRequest, *, started: bool
+    ) -> api.SignalWithStartWorkflowExecutionResponse:
         info = entry.run.info
         return api.SignalWithStartWorkflowExecutionResponse(
-            run_id=info.run_id, first_execution_run_id=info.first_execution_run_id, started=started
+            run_id=info.run_id,
+            first_execution_run_id=info.first_execution_run_id,
+            started=started,
+            signal_link=signal_link(call.namespace, entry.run, request.request_id),
         )
 
     # Children.
@@ -318,19 +323,6 @@ def already_started(current: CurrentRecord, workflow_id: str) -> WorkflowExecuti
         current.create_request_id,
         current.run_id,
         current.first_execution_run_id,
-    )
-
-
-def started_link(namespace: str, workflow_id: str, run_id: str) -> Link:
-    return Link(
-        workflow_event=Link.WorkflowEvent(
-            namespace=namespace,
-            workflow_id=workflow_id,
-            run_id=run_id,
-            event_ref=Link.WorkflowEvent.EventReference(
-                event_id=1, event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
-            ),
-        )
     )
 
 

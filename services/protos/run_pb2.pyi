@@ -13,9 +13,10 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from temporalio.api.common.v1 import message_pb2 as _message_pb2
 from temporalio.api.enums.v1 import workflow_pb2 as _workflow_pb2
-from temporalio.api.failure.v1 import message_pb2 as _message_pb2_1
-from temporalio.api.history.v1 import message_pb2 as _message_pb2_2
+from temporalio.api.failure.v1 import message_pb2 as _message_pb2_2
+from temporalio.api.history.v1 import message_pb2 as _message_pb2_3
 from temporalio.api.sdk.v1 import user_metadata_pb2 as _user_metadata_pb2
+from temporalio.api.workflow.v1 import message_pb2 as _message_pb2_1
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -80,6 +81,7 @@ class RunInfo(_message.Message):
     ATTACHED_REQUEST_IDS_FIELD_NUMBER: _builtins.int
     WORKER_IDENTITY_FIELD_NUMBER: _builtins.int
     UPDATE_COUNT_FIELD_NUMBER: _builtins.int
+    RESET_POINTS_FIELD_NUMBER: _builtins.int
     namespace_id: _builtins.str
     workflow_id: _builtins.str
     run_id: _builtins.str
@@ -151,6 +153,8 @@ class RunInfo(_message.Message):
     def worker_version(self) -> _message_pb2.WorkerVersionStamp: ...
     @_builtins.property
     def attached_request_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def reset_points(self) -> _message_pb2_1.ResetPoints: ...
     def __init__(
         self,
         *,
@@ -201,10 +205,11 @@ class RunInfo(_message.Message):
         attached_request_ids: _abc.Iterable[_builtins.str] | None = ...,
         worker_identity: _builtins.str = ...,
         update_count: _builtins.int = ...,
+        reset_points: _message_pb2_1.ResetPoints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_request_ids", b"attached_request_ids", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_request_ids", b"attached_request_ids", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,7 +433,7 @@ class Activity(_message.Message):
     @_builtins.property
     def heartbeat_details(self) -> _message_pb2.Payloads: ...
     @_builtins.property
-    def last_failure(self) -> _message_pb2_1.Failure: ...
+    def last_failure(self) -> _message_pb2_2.Failure: ...
     @_builtins.property
     def priority(self) -> _message_pb2.Priority: ...
     @_builtins.property
@@ -455,7 +460,7 @@ class Activity(_message.Message):
         heartbeat_details: _message_pb2.Payloads | None = ...,
         cancel_requested: _builtins.bool = ...,
         cancel_requested_event_id: _builtins.int = ...,
-        last_failure: _message_pb2_1.Failure | None = ...,
+        last_failure: _message_pb2_2.Failure | None = ...,
         last_worker_identity: _builtins.str = ...,
         backing_off: _builtins.bool = ...,
         stamp: _builtins.int = ...,
@@ -612,11 +617,11 @@ class Buffered(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> _message_pb2_2.HistoryEvent: ...
+    def event(self) -> _message_pb2_3.HistoryEvent: ...
     def __init__(
         self,
         *,
-        event: _message_pb2_2.HistoryEvent | None = ...,
+        event: _message_pb2_3.HistoryEvent | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -4,17 +4,19 @@ The same functions build the live state, rebuild it from history, and take in ev
 are BUFFERED until they are written). Every event type is in `APPLY`, or in `NO_STATE` because it leaves none.
 """
 
+import json
 from collections.abc import Callable
 from enum import IntEnum
 
-from temporalio.api.common.v1 import Memo, SearchAttributes, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, ParentClosePolicy, WorkflowExecutionStatus
+from temporalio.api.common.v1 import Memo, Payload, SearchAttributes, WorkflowExecution
+from temporalio.api.enums.v1 import EventType, ParentClosePolicy, TaskQueueKind, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 
 from services.history.core.run import RUNNING, Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.protos.run_pb2 import Activity, Child, External, Parent, Timer, Update, WorkflowTask
 
+RESET_POINTS_MAX = 20  # history.historyMaxAutoResetPoints
 BUFFERED = -123  # the id of an event that waits to be written (events_commands.md section 3)
 
 
@@ -68,6 +70,8 @@ def _started(run: Run, event: HistoryEvent, _: Changes) -> None:
     info.continued_execution_run_id = started.continued_execution_run_id
     info.attempt = started.attempt
     info.cron_schedule = started.cron_schedule
+    if started.HasField("prev_auto_reset_points"):
+        info.reset_points.CopyFrom(started.prev_auto_reset_points)
     copy_fields(started, info, ("retry_policy", "memo", "search_attributes", "priority"))
     if event.HasField("user_metadata"):
         info.user_metadata.CopyFrom(event.user_metadata)
@@ -104,12 +108,8 @@ def _cancel_requested(run: Run, _event: HistoryEvent, _: Changes) -> None:
     run.info.cancel_requested = True
 
 
-def _signaled(run: Run, event: HistoryEvent, changes: Changes) -> None:
+def _signaled(run: Run, _event: HistoryEvent, _: Changes) -> None:
     run.info.signal_count += 1
-    request_id = event.workflow_execution_signaled_event_attributes.request_id
-    if request_id:
-        run.signal_requests.add(request_id)
-        changes.add((Item.SIGNAL_REQUEST, request_id))
 
 
 def _task_scheduled(run: Run, event: HistoryEvent, _: Changes) -> None:
@@ -124,6 +124,7 @@ def _task_scheduled(run: Run, event: HistoryEvent, _: Changes) -> None:
             original_scheduled_time_ns=at_ns,
             timeout_ns=ns_of(scheduled.start_to_close_timeout),
             task_queue=scheduled.task_queue.name,
+            sticky=scheduled.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY,
             scheduled_written=True,
         )
     )
@@ -137,7 +138,10 @@ def _task_started(run: Run, event: HistoryEvent, _: Changes) -> None:
     task.identity = started.identity
     task.started_time_ns = ns_of(event.event_time)
     task.history_bytes = started.history_size_bytes
+    task.start_to_close_deadline_ns = task.started_time_ns + task.timeout_ns
     task.suggest_continue_as_new = started.suggest_continue_as_new
+    task.suggest_continue_as_new_reasons[:] = started.suggest_continue_as_new_reasons
+    copy_fields(started, task, ("worker_version",))
     task.started_written = True
 
 
@@ -150,6 +154,36 @@ def _task_completed(run: Run, event: HistoryEvent, _: Changes) -> None:
     if completed.HasField("worker_version"):
         run.info.worker_version.CopyFrom(completed.worker_version)
     run.info.ClearField("task")
+    _note_build(run, event)
+
+
+def _note_build(run: Run, event: HistoryEvent) -> None:
+    """The first task that a build of the workers completes: reset by build can go back to it, and lists find the run.
+
+    (events_commands.md section 9, "auto reset points", and section 13, BuildIds)
+    """
+    info, completed = run.info, event.workflow_task_completed_event_attributes
+    checksum, build_id = completed.binary_checksum, completed.worker_version.build_id
+    points = info.reset_points.points
+    if any(point.binary_checksum == checksum and point.build_id == build_id for point in points):
+        return
+    points.add(
+        binary_checksum=checksum,
+        build_id=build_id,
+        run_id=info.run_id,
+        first_workflow_task_completed_id=event.event_id,
+        create_time=event.event_time,
+        resettable=True,
+    )
+    del points[:-RESET_POINTS_MAX]
+    builds = ["unversioned", f"unversioned:{build_id}"] if build_id else ["unversioned"]
+    known = json.loads(info.search_attributes.indexed_fields["BuildIds"].data or b"[]")
+    info.search_attributes.indexed_fields["BuildIds"].CopyFrom(
+        Payload(
+            metadata={"encoding": b"json/plain", "type": b"KeywordList"},
+            data=json.dumps(known + [build for build in builds if build not in known], separators=(",", ":")).encode(),
+        )
+    )
 
 
 def _task_ended(run: Run, _event: HistoryEvent, _: Changes) -> None:

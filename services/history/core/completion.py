@@ -22,7 +22,7 @@ from services.history.core.run import Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.history.core.updates import reject_unanswered, take_message
 from services.history.core.workflow_task import fail_task, schedule_task, start_task, time_out_task
-from services.protos.run_pb2 import TaskToken, WorkflowTask
+from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 
 UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
@@ -127,6 +127,8 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
         identity=request.identity,
         eager_request_id=given.request_id,
     )
+    if run.info.reset_points != draft.info.reset_points:
+        draft.push(Task.UPDATE_VISIBILITY)  # BuildIds changed
     _keep_stickiness(draft, request)
     _take_commands(draft, request, completion)
     if not draft.run.is_open:
@@ -242,9 +244,7 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     if run.info.task.attempt > 1 and bad.cause != UNHANDLED and not bad.terminates:
         return Completed(decision=None, error=error)
     draft = Draft(run, given)
-    failure = Failure(
-        message=error.message, source="Server", server_failure_info=ServerFailureInfo(non_retryable=bad.terminates)
-    )
+    failure = Failure(message=error.message, server_failure_info=ServerFailureInfo())
     flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
     if bad.terminates:
         terminate_run(draft, error.message, None, SERVICE_IDENTITY)

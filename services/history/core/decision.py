@@ -38,6 +38,7 @@ class Limits:
     activity_retry_coefficient: float = 2.0
     activity_retry_maximum_multiple: int = 100
     retention_jitter_ns: int = 0
+    run_age_min_ns: int = 1_000_000_000  # a younger run that continues as new has the next one wait
 
 
 def _accept(_: object) -> None:

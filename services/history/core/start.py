@@ -80,16 +80,17 @@ def started_attributes(
         attempt=1,
         cron_schedule=request.cron_schedule,
         completion_callbacks=request.completion_callbacks,
-        workflow_execution_timeout=duration(ns_of(request.workflow_execution_timeout)),
-        workflow_run_timeout=duration(_run_timeout_ns(request)),
         workflow_task_timeout=duration(task_timeout_ns(ns_of(request.workflow_task_timeout), limits)),
         first_workflow_task_backoff=duration(cron_backoff_ns or ns_of(request.workflow_start_delay)),
     )
     copy_fields(request, started, COPIED)
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
-    execution_timeout_ns = ns_of(request.workflow_execution_timeout)
+    run_timeout_ns, execution_timeout_ns = _run_timeout_ns(request), ns_of(request.workflow_execution_timeout)
+    if run_timeout_ns:
+        started.workflow_run_timeout.CopyFrom(duration(run_timeout_ns))
     if execution_timeout_ns:
+        started.workflow_execution_timeout.CopyFrom(duration(execution_timeout_ns))
         begins_ns = now_ns + ns_of(started.first_workflow_task_backoff)
         started.workflow_execution_expiration_time.CopyFrom(timestamp(begins_ns + execution_timeout_ns))
     if parent is not None:
@@ -99,7 +100,8 @@ def started_attributes(
             WorkflowExecution(workflow_id=parent.workflow_id, run_id=parent.run_id)
         )
         started.parent_initiated_event_id = parent.initiated_event_id
-    started.root_workflow_execution.CopyFrom(root or WorkflowExecution(workflow_id=request.workflow_id, run_id=run_id))
+    if root is not None:
+        started.root_workflow_execution.CopyFrom(root)
     return started
 
 
@@ -137,6 +139,11 @@ def following_attributes(
         if info.HasField(name) and _entries(info, name):
             getattr(started, name).CopyFrom(getattr(info, name))
     started.ClearField("continued_failure")
+    started.workflow_run_timeout.CopyFrom(duration(info.run_timeout_ns))
+    started.prev_auto_reset_points.CopyFrom(info.reset_points)
+    for point in started.prev_auto_reset_points.points:
+        if not point.HasField("expire_time"):
+            point.expire_time.CopyFrom(timestamp(draft.now_ns + draft.given.retention_ns))
     if info.execution_deadline_ns:
         left_ns = info.execution_deadline_ns - draft.now_ns
         run_timeout_ns = ns_of(started.workflow_run_timeout)

@@ -84,8 +84,10 @@ def _started(
 ) -> WorkflowExecutionStartedEventAttributes:
     """The next run's first event: what the command says, and this run's values where it is silent."""
     initiator = asked.initiator or ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
-    started = following_attributes(draft, run_id, initiator, duration(ns_of(asked.backoff_start_interval)))
     info = draft.info
+    rest_ns = draft.given.limits.run_age_min_ns - (draft.now_ns - info.start_time_ns)
+    backoff_ns = max(ns_of(asked.backoff_start_interval), rest_ns, 0)
+    started = following_attributes(draft, run_id, initiator, duration(backoff_ns))
     if asked.workflow_type.name:
         started.workflow_type.CopyFrom(asked.workflow_type)
     started.task_queue.CopyFrom(

@@ -1,0 +1,109 @@
+"""A run made anew from its events, and what is left of a live run when only its events are believed: they are equal.
+
+Resets and repairs start from `rebuild`; a property test holds it against every live state.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from temporalio.api.history.v1 import History
+
+from services.history.core.apply import Changes, apply
+from services.history.core.run import Run, copy_of
+from services.protos.run_pb2 import Activity, Buffered, RunInfo, WorkflowTask
+
+# Of the run: attempts, counters and places that leave no event.
+UNSPOKEN = (
+    "cancel_request_id",
+    "sticky",
+    "state_transitions",
+    "armed_wake_ns",
+    "task_attempts_since_success",
+    "buffered_next",
+)
+
+# Of a pending activity: what its scheduling and a request to cancel it say; all else is of attempts.
+SPOKEN_OF_ACTIVITY = (
+    "scheduled_event_id",
+    "activity_id",
+    "activity_type",
+    "task_queue",
+    "schedule_to_close_timeout_ns",
+    "schedule_to_start_timeout_ns",
+    "start_to_close_timeout_ns",
+    "heartbeat_timeout_ns",
+    "first_scheduled_time_ns",
+    "cancel_requested",
+    "cancel_requested_event_id",
+)
+
+STARTED_OF_TASK = (
+    "started_event_id",
+    "started_time_ns",
+    "start_to_close_deadline_ns",
+    "request_id",
+    "identity",
+    "history_bytes",
+    "suggest_continue_as_new",
+    "suggest_continue_as_new_reasons",
+    "worker_version",
+)
+
+
+def rebuild(
+    *,
+    namespace_id: str,
+    run_id: str,
+    create_request_id: str,
+    batches: Iterable[bytes],
+    buffered: Mapping[int, Buffered],
+) -> Run:
+    """The run that these batches of events, and then the events that are still buffered, make."""
+    run = Run(
+        RunInfo(namespace_id=namespace_id, run_id=run_id, create_request_id=create_request_id, next_event_id=1),
+        buffered=dict(buffered),
+    )
+    changes: Changes = set()
+    for blob in batches:
+        for event in History.FromString(blob).events:
+            assert event.event_id == run.info.next_event_id, f"event {event.event_id} where one is missing before it"
+            run.info.next_event_id += 1
+            apply(run, event, changes)
+        run.info.history_bytes += len(blob)
+    for entry in buffered.values():
+        apply(run, entry.event, changes)
+    return run
+
+
+def settled(run: Run) -> Run:
+    """A copy of `run` without what no event speaks of."""
+    bare = run.fork()
+    bare.admitted.clear()
+    for name in UNSPOKEN:
+        bare.info.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
+    _settle_task(bare.info)
+    bare.activities = {key: _settled_activity(activity) for key, activity in run.activities.items()}
+    return bare
+
+
+def _settle_task(info: RunInfo) -> None:
+    """A workflow task is as far as its events are written: not at all, scheduled, or started."""
+    task = info.task
+    if not task.scheduled_written:
+        info.ClearField("task")
+        return
+    task.kind = WorkflowTask.NORMAL
+    task.original_scheduled_time_ns = task.scheduled_time_ns
+    task.ClearField("schedule_to_start_deadline_ns")
+    if not task.started_written:
+        for name in STARTED_OF_TASK:
+            task.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
+
+
+def _settled_activity(activity: Activity) -> Activity:
+    bare = copy_of(activity)
+    for field in Activity.DESCRIPTOR.fields:
+        if field.name not in (*SPOKEN_OF_ACTIVITY, "retry_policy", "priority"):
+            bare.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know literals only
+    bare.attempt = bare.stamp = 1
+    bare.scheduled_time_ns = bare.first_scheduled_time_ns
+    return bare
