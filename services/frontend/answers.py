@@ -9,6 +9,7 @@ from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
+from services.errors import InvalidArgument
 from services.frontend import checks
 from services.frontend.backends import Backends
 from services.rpc import Call
@@ -29,7 +30,7 @@ class Answers:
     async def respond_workflow_task_failed(self, call: Call, request: api.RespondWorkflowTaskFailedRequest) -> None:
         self._check_identity(request.identity)
         if self._too_large(call, request.failure):
-            request.failure.CopyFrom(self._shortened(call, request.failure, non_retryable=True))
+            request.failure.CopyFrom(self._shortened(call, request.failure))
         await self._history.respond_workflow_task_failed(call, request)
 
     async def respond_query_task_completed(self, call: Call, request: api.RespondQueryTaskCompletedRequest) -> None:
@@ -51,13 +52,15 @@ class Answers:
     async def respond_activity_task_failed(
         self, call: Call, request: api.RespondActivityTaskFailedRequest
     ) -> api.RespondActivityTaskFailedResponse:
+        if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
+            raise InvalidArgument("Failure must have ApplicationFailureInfo.")
         self._check_identity(request.identity)
         problems: list[Failure] = []
         if self._too_large(call, request.last_heartbeat_details):
-            problems.append(server_failure("Heartbeat details exceed size limit.", non_retryable=True))
+            problems.append(server_failure("Heartbeat details exceed size limit."))
             request.ClearField("last_heartbeat_details")
         if self._too_large(call, request.failure):
-            shortened = self._shortened(call, request.failure, non_retryable=False)
+            shortened = self._shortened(call, request.failure)
             problems.append(shortened)
             request.failure.CopyFrom(shortened)
         reply = await self._history.respond_activity_task_failed(call, request)
@@ -86,7 +89,7 @@ class Answers:
         return blob.ByteSize() > self._config.get(limits.BLOB_SIZE_ERROR, call.namespace)
 
     async def _fail(self, call: Call, token: bytes, identity: str, reason: str) -> None:
-        failure = server_failure(reason, non_retryable=True)
+        failure = server_failure(reason)
         await self._history.respond_activity_task_failed(
             call,
             api.RespondActivityTaskFailedRequest(
@@ -94,10 +97,10 @@ class Answers:
             ),
         )
 
-    def _shortened(self, call: Call, failure: Failure, *, non_retryable: bool) -> Failure:
+    def _shortened(self, call: Call, failure: Failure) -> Failure:
         """A failure that fits, with what of the large one fits as its cause."""
         room = self._config.get(limits.BLOB_SIZE_WARN, call.namespace) // 2
-        shortened = server_failure("Failure exceeds size limit.", non_retryable=non_retryable)
+        shortened = server_failure("Failure exceeds size limit.")
         shortened.cause.CopyFrom(
             Failure(
                 message=_cut(failure.message, room), source=failure.source, stack_trace=_cut(failure.stack_trace, room)
@@ -110,8 +113,8 @@ class Answers:
         return shortened
 
 
-def server_failure(message: str, *, non_retryable: bool) -> Failure:
-    return Failure(message=message, source="Server", server_failure_info=ServerFailureInfo(non_retryable=non_retryable))
+def server_failure(message: str) -> Failure:
+    return Failure(message=message, server_failure_info=ServerFailureInfo(non_retryable=True))
 
 
 def _cut(text: str, bytes_max: int) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Link, Memo, Payload, Priority, RetryPolicy, WorkflowExecution
+from temporalio.api.common.v1 import Link, Priority, RetryPolicy, WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.taskqueue.v1 import TaskQueue
 
@@ -130,17 +130,6 @@ def priority(given: Priority) -> None:
         raise InvalidArgument("fairness key length exceeds limit")
     if given.fairness_weight < 0:
         raise InvalidArgument("must be greater than zero")
-
-
-def without_nulls(memo: Memo) -> None:
-    """Takes the null values out of a memo: setting one is unsetting it."""
-    for name in [name for name, payload in memo.fields.items() if is_null(payload)]:
-        del memo.fields[name]
-
-
-def is_null(payload: Payload) -> bool:
-    encoding = payload.metadata.get("encoding")
-    return encoding == b"binary/null" or (encoding == b"json/plain" and payload.data in (b"null", b"[]"))
 
 
 def links(given: Sequence[Link], number_max: int, size_max: int) -> None:

@@ -1,15 +1,17 @@
 """Starts as history wants them: checked in the reference's order, and with defaults filled in."""
 
-from temporalio.api.common.v1 import Callback
+from collections.abc import MutableMapping
+
+from temporalio.api.common.v1 import Callback, Payload
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 from temporalio.api.workflow.v1 import VersioningOverride
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
 from services.errors import InvalidArgument, Unimplemented
-from services.frontend import checks, cron, search_attributes
+from services.frontend import checks, cron
 from services.frontend.backends import Backends
-from services.namespaces import Namespace
+from services.namespaces import Namespace, complete_search_attributes, is_null, why_invalid_search_attributes
 
 Conflict, Reuse = WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 Start = api.StartWorkflowExecutionRequest | api.SignalWithStartWorkflowExecutionRequest
@@ -76,7 +78,8 @@ class StartRules:
         checks.priority(request.priority)
         if request.HasField("versioning_override"):
             _check_override(request.versioning_override)
-        search_attributes.check(request, namespace, self._config)
+        if request.HasField("search_attributes"):
+            self._search_attributes(request, namespace)
         links_max = self._config.get(limits.MAX_LINKS_PER_REQUEST, namespace.name)
         checks.links(request.links, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
         if isinstance(request, api.StartWorkflowExecutionRequest):
@@ -85,14 +88,28 @@ class StartRules:
         if not request.request_id:
             request.request_id = self._chance.unique_id()
 
+    def _search_attributes(self, request: Start, namespace: Namespace) -> None:
+        wrong = why_invalid_search_attributes(request.search_attributes, namespace, self._config)
+        if wrong:
+            raise InvalidArgument(wrong)
+        _drop_nulls(request.search_attributes.indexed_fields)
+        complete_search_attributes(request.search_attributes, namespace)
+        if not request.search_attributes.indexed_fields:
+            request.ClearField("search_attributes")
+
     def _sizes(self, request: Start, namespace: Namespace) -> None:
         checks.blob_size(request.input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
         if request.HasField("memo"):
             memo_max = self._config.get(limits.MEMO_SIZE_ERROR, namespace.name)
             checks.blob_size(request.memo, memo_max, "Memo size exceeds limit.")
-            checks.without_nulls(request.memo)
+            _drop_nulls(request.memo.fields)
             if not request.memo.fields:
                 request.ClearField("memo")
+
+
+def _drop_nulls(fields: MutableMapping[str, Payload]) -> None:
+    for name in [name for name, payload in fields.items() if is_null(payload)]:
+        del fields[name]
 
 
 def _set_policies(request: Start, conflict_default: WorkflowIdConflictPolicy.ValueType) -> None:

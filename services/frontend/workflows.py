@@ -30,7 +30,9 @@ class Workflows:
         self._rules.signal_with_start(request, call.namespace_id)
         return await self._history.signal_with_start_workflow_execution(call, request)
 
-    async def signal_workflow_execution(self, call: Call, request: api.SignalWorkflowExecutionRequest) -> None:
+    async def signal_workflow_execution(
+        self, call: Call, request: api.SignalWorkflowExecutionRequest
+    ) -> api.SignalWorkflowExecutionResponse:
         checks.execution(request)
         if not request.signal_name:
             raise InvalidArgument("SignalName is not set on request.")
@@ -38,7 +40,7 @@ class Workflows:
         checks.length(request.request_id, self._id_max, "RequestId")
         self._check_links(call, request)
         checks.blob_size(request.input, self._blob_max(call))
-        await self._history.signal_workflow_execution(call, request)
+        return await self._history.signal_workflow_execution(call, request)
 
     async def request_cancel_workflow_execution(
         self, call: Call, request: api.RequestCancelWorkflowExecutionRequest
