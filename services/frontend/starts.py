@@ -26,25 +26,28 @@ class StartRules:
     def start(self, request: api.StartWorkflowExecutionRequest, namespace_id: str) -> None:
         namespace = self._namespaces.by_id(namespace_id)
         id_max = self._config.get(limits.MAX_ID_LENGTH)
-        _set_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL)
         _check_workflow_id(request.workflow_id, id_max)
         self._retry_policy(request, namespace)
         _check_delay(request)
-        _check_policies(request)
-        _check_conflict_options(request)
+        cron.check(request.cron_schedule)
         if not request.workflow_type.name:
             raise InvalidArgument("WorkflowType is not set on request.")
         checks.length(request.workflow_type.name, id_max, "WorkflowType")
         checks.task_queue(request, id_max)
         _check_timeouts(request)
         checks.length(request.request_id, id_max, "RequestId")
+        _check_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL)
+        _check_conflict_options(request)
+        self._search_attributes(request, namespace)
+        checks.priority(request.priority)
+        for callback in request.completion_callbacks:
+            _refuse_callback(callback)
         self._rest(request, namespace)
-        self._sizes(request, namespace)
 
     def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
         namespace = self._namespaces.by_id(namespace_id)
         id_max = self._config.get(limits.MAX_ID_LENGTH)
-        _set_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)
+        cron.check(request.cron_schedule)
         _check_workflow_id(request.workflow_id, id_max)
         if not request.signal_name:
             raise InvalidArgument("signal not set")
@@ -57,38 +60,25 @@ class StartRules:
         _check_timeouts(request)
         self._retry_policy(request, namespace)
         _check_delay(request)
+        _check_policies(request, Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)
         if request.workflow_id_conflict_policy == Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL:
             raise InvalidArgument(
                 "Invalid WorkflowIDConflictPolicy:"
                 " WORKFLOW_ID_CONFLICT_POLICY_FAIL is not supported for this operation."
             )
-        _check_policies(request)
-        self._rest(request, namespace)
+        self._search_attributes(request, namespace)
+        checks.priority(request.priority)
         checks.blob_size(request.signal_input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
-        self._sizes(request, namespace)
+        self._rest(request, namespace)
 
     def _retry_policy(self, request: Start, namespace: Namespace) -> None:
         if request.HasField("retry_policy"):
             defaults = self._config.get(limits.DEFAULT_WORKFLOW_RETRY, namespace.name)
             checks.retry_policy(request.retry_policy, defaults)
 
-    def _rest(self, request: Start, namespace: Namespace) -> None:
-        """What both kinds of start have in common, in the order of both."""
-        cron.check(request.cron_schedule)
-        checks.priority(request.priority)
-        if request.HasField("versioning_override"):
-            _check_override(request.versioning_override)
-        if request.HasField("search_attributes"):
-            self._search_attributes(request, namespace)
-        links_max = self._config.get(limits.MAX_LINKS_PER_REQUEST, namespace.name)
-        checks.links(request.links, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
-        if isinstance(request, api.StartWorkflowExecutionRequest):
-            for callback in request.completion_callbacks:
-                _refuse_callback(callback)
-        if not request.request_id:
-            request.request_id = self._chance.unique_id()
-
     def _search_attributes(self, request: Start, namespace: Namespace) -> None:
+        if not request.HasField("search_attributes"):
+            return
         wrong = why_invalid_search_attributes(request.search_attributes, namespace, self._config)
         if wrong:
             raise InvalidArgument(wrong)
@@ -97,7 +87,10 @@ class StartRules:
         if not request.search_attributes.indexed_fields:
             request.ClearField("search_attributes")
 
-    def _sizes(self, request: Start, namespace: Namespace) -> None:
+    def _rest(self, request: Start, namespace: Namespace) -> None:
+        """What comes last in both kinds of start."""
+        links_max = self._config.get(limits.MAX_LINKS_PER_REQUEST, namespace.name)
+        checks.links(request.links, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
         checks.blob_size(request.input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
         if request.HasField("memo"):
             memo_max = self._config.get(limits.MEMO_SIZE_ERROR, namespace.name)
@@ -105,6 +98,11 @@ class StartRules:
             _drop_nulls(request.memo.fields)
             if not request.memo.fields:
                 request.ClearField("memo")
+        if request.HasField("versioning_override"):
+            _check_override(request.versioning_override)
+        cron.refuse(request.cron_schedule)
+        if not request.request_id:
+            request.request_id = self._chance.unique_id()
 
 
 def _drop_nulls(fields: MutableMapping[str, Payload]) -> None:
@@ -112,16 +110,8 @@ def _drop_nulls(fields: MutableMapping[str, Payload]) -> None:
         del fields[name]
 
 
-def _set_policies(request: Start, conflict_default: WorkflowIdConflictPolicy.ValueType) -> None:
-    if not request.workflow_id_reuse_policy:
-        request.workflow_id_reuse_policy = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
-    terminates = request.workflow_id_reuse_policy == Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
-    if not request.workflow_id_conflict_policy and not terminates:
-        request.workflow_id_conflict_policy = conflict_default
-
-
-def _check_policies(request: Start) -> None:
-    """Refuses contradictions, then says the deprecated terminate-if-running as it is said today."""
+def _check_policies(request: Start, conflict_default: WorkflowIdConflictPolicy.ValueType) -> None:
+    """Fills in defaults and refuses contradictions. The deprecated terminate-if-running is said as it is today."""
     reuse, conflict = request.workflow_id_reuse_policy, request.workflow_id_conflict_policy
     if reuse == Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING:
         if conflict:
@@ -129,8 +119,8 @@ def _check_policies(request: Start) -> None:
                 "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING"
                 " cannot be used together with a WorkflowIDConflictPolicy"
             )
-        request.workflow_id_reuse_policy = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
-        request.workflow_id_conflict_policy = Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+        reuse = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+        conflict = Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
     if (
         conflict == Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
         and reuse == Reuse.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
@@ -139,6 +129,8 @@ def _check_policies(request: Start) -> None:
             "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE"
             " cannot be used together with WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING"
         )
+    request.workflow_id_reuse_policy = reuse or Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+    request.workflow_id_conflict_policy = conflict or conflict_default
 
 
 def _check_workflow_id(workflow_id: str, length_max: int) -> None:
