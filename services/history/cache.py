@@ -32,7 +32,7 @@ class UpdateProgress:
 
     stage: Stage.ValueType = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
     outcome: Outcome | None = None
-    aborted: bool = False  # the run closed before the update was accepted
+    aborted: str = ""  # why the update came to nothing: the run closed before it was accepted
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
 
     def advance(self) -> None:

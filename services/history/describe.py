@@ -1,5 +1,6 @@
 """What DescribeWorkflowExecution and lists say of a run."""
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind
@@ -21,6 +22,7 @@ from services.history.core.times import duration, timestamp
 from services.protos.run_pb2 import Activity, WorkflowTask
 
 State = PendingActivityState
+NO_TIME = Timestamp(seconds=-62135596800)  # year 1: how the reference says that there is none
 
 
 def execution_info(run: Run) -> WorkflowExecutionInfo:
@@ -32,7 +34,7 @@ def execution_info(run: Run) -> WorkflowExecutionInfo:
         start_time=timestamp(info.start_time_ns),
         execution_time=timestamp(info.execution_time_ns),
         status=info.status,
-        history_length=info.next_event_id - 1,
+        history_length=info.next_event_id - 1 + _unwritten_start(info.task),
         task_queue=info.task_queue,
         state_transition_count=info.state_transitions,
         history_size_bytes=info.history_bytes,
@@ -57,6 +59,11 @@ def execution_info(run: Run) -> WorkflowExecutionInfo:
     return described
 
 
+def _unwritten_start(task: WorkflowTask) -> int:
+    """A started workflow task is an event to everyone who asks, though it may not be written yet."""
+    return int(task.kind == WorkflowTask.NORMAL and bool(task.started_event_id) and not task.started_written)
+
+
 def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
     """All that is known of a run."""
     info = run.info
@@ -71,8 +78,6 @@ def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
         workflow_execution_info=execution_info(run),
         workflow_extended_info=_extended(run),
     )
-    if not run.is_open:
-        return described
     described.pending_activities.extend(_activity(activity, now_ns) for activity in run.activities.values())
     for child in run.children.values():
         described.pending_children.append(
@@ -92,15 +97,23 @@ def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
 def _extended(run: Run) -> WorkflowExecutionExtendedInfo:
     info = run.info
     extended = WorkflowExecutionExtendedInfo(
-        cancel_requested=info.cancel_requested, original_start_time=timestamp(info.start_time_ns)
+        cancel_requested=info.cancel_requested,
+        original_start_time=timestamp(info.start_time_ns),
+        run_expiration_time=timestamp(info.run_deadline_ns) if info.run_deadline_ns else NO_TIME,
     )
     if info.execution_deadline_ns:
         extended.execution_expiration_time.CopyFrom(timestamp(info.execution_deadline_ns))
-    if info.run_deadline_ns:
-        extended.run_expiration_time.CopyFrom(timestamp(info.run_deadline_ns))
     extended.request_id_infos[info.create_request_id].CopyFrom(
         RequestIdInfo(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, event_id=1)
     )
+    for attached in info.attached_requests:
+        extended.request_id_infos[attached.request_id].CopyFrom(
+            RequestIdInfo(
+                event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+                event_id=max(attached.event_id, 0),
+                buffered=attached.event_id < 0,
+            )
+        )
     return extended
 
 
@@ -130,20 +143,19 @@ def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
     if activity.HasField("retry_policy"):
         pending.maximum_attempts = activity.retry_policy.maximum_attempts
     copy_fields(activity, pending, ("heartbeat_details", "last_failure", "priority"))
-    expires_ns = after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns)
-    waits = activity.backing_off or not activity.started_time_ns
+    started = bool(activity.started_time_ns)
     times = {
         "last_heartbeat_time": activity.last_heartbeat_time_ns,
-        "last_started_time": activity.last_started_time_ns,
-        "scheduled_time": activity.scheduled_time_ns if waits else 0,
-        "expiration_time": expires_ns,
-        "last_attempt_complete_time": activity.last_attempt_complete_time_ns,
+        "last_started_time": activity.last_started_time_ns if started else 0,
+        "scheduled_time": activity.scheduled_time_ns,
+        "expiration_time": after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns),
+        "last_attempt_complete_time": 0 if started else activity.last_attempt_complete_time_ns,
         "next_attempt_schedule_time": activity.scheduled_time_ns if activity.scheduled_time_ns > now_ns else 0,
     }
     for name, at_ns in times.items():
         if at_ns:
             getattr(pending, name).CopyFrom(timestamp(at_ns))
-    if activity.current_retry_interval_ns:
+    if activity.current_retry_interval_ns and not started:
         pending.current_retry_interval.CopyFrom(duration(activity.current_retry_interval_ns))
     return pending
 
@@ -157,11 +169,13 @@ def _activity_state(activity: Activity) -> PendingActivityState.ValueType:
 
 
 def _options(activity: Activity) -> ActivityOptions:
-    return ActivityOptions(
-        task_queue=TaskQueue(name=activity.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+    options = ActivityOptions(
+        task_queue=TaskQueue(normal_name=activity.task_queue, name=activity.task_queue),
         schedule_to_close_timeout=duration(activity.schedule_to_close_timeout_ns),
         schedule_to_start_timeout=duration(activity.schedule_to_start_timeout_ns),
         start_to_close_timeout=duration(activity.start_to_close_timeout_ns),
         heartbeat_timeout=duration(activity.heartbeat_timeout_ns),
-        retry_policy=activity.retry_policy if activity.HasField("retry_policy") else None,
     )
+    copy_fields(activity, options, ("retry_policy", "priority"))
+    options.retry_policy.ClearField("non_retryable_error_types")
+    return options

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.enums.v1 import ResourceExhaustedCause
 from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.update.v1 import Outcome as UpdateOutcome
@@ -35,7 +36,12 @@ from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
 from services.history.outbox import Key
 from services.history.shard import Shard
-from services.namespaces import NamespaceRegistry
+from services.namespaces import (
+    Namespace,
+    NamespaceRegistry,
+    complete_search_attributes,
+    why_invalid_search_attributes,
+)
 from services.persistence import CurrentRecord, CurrentWrite, Outcome, Store, TaskCategory
 from services.protos.run_pb2 import Task, WorkflowTask
 from services.rpc import MatchingClient
@@ -43,6 +49,8 @@ from services.runtime import Chance, Clock
 
 logger = logging.getLogger(__name__)
 
+ABORTED = "workflow update was aborted by closing workflow"
+ALREADY_COMPLETED = "workflow execution already completed"
 CACHED_WORKFLOWS_MAX = 8096
 
 
@@ -117,10 +125,20 @@ class Engine:
             now_ns=self.clock.now_ns(),
             new_run_id=self.chance.run_id() if entry is not None else "",
             request_id=self.chance.unique_id() if entry is not None else "",
+            jitter=self.chance.random(),
             retention_ns=namespace.retention_ns,
             limits=self.limits(namespace.name),
+            refuse_search_attributes=lambda attributes: self._refuse_search_attributes(attributes, namespace),
             started=entry.started if entry is not None else None,
         )
+
+    def _refuse_search_attributes(self, attributes: SearchAttributes, namespace: Namespace) -> tuple[str, bool] | None:
+        """Why the namespace does not take them, and whether it is for their size; else writes in their types."""
+        why = why_invalid_search_attributes(attributes, namespace, self.config)
+        if why is not None:
+            return why, "exceeds size limit" in why
+        complete_search_attributes(attributes, namespace)
+        return None
 
     def limits(self, namespace: str) -> Limits:
         """The namespace's limits, read anew only when the dynamic config has changed."""
@@ -276,7 +294,7 @@ class Engine:
         if decision.batches or entry.run.info.task.started_event_id != before.info.task.started_event_id:
             entry.notify()
         if decision.outcomes or entry.updates:
-            self._tell_updates(entry, decision)
+            self._tell_updates(entry, decision, task_was_started=bool(before.info.task.started_event_id))
         if not decision.run.is_open:
             self._abandon_queries(entry)
 
@@ -288,12 +306,12 @@ class Engine:
         in_memory = task.kind != WorkflowTask.NORMAL or not task.started_written
         if task.started_event_id and in_memory and old.request_id != task.request_id:
             shard.wake_at(_wake(entry.run, task.start_to_close_deadline_ns))
-        if task.kind == WorkflowTask.SPECULATIVE and task.scheduled_event_id and not task.started_event_id:
-            if old.kind != WorkflowTask.SPECULATIVE or old.scheduled_time_ns != task.scheduled_time_ns:
-                shard.wake_at(_wake(entry.run, task.schedule_to_start_deadline_ns))
-                shard.run_unstored(_task(entry.run, Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
+        speculative = task.kind == WorkflowTask.SPECULATIVE and not task.started_event_id
+        if speculative and (old.kind != task.kind or old.scheduled_time_ns != task.scheduled_time_ns):
+            shard.wake_at(_wake(entry.run, task.schedule_to_start_deadline_ns))
+            shard.run_unstored(_task(entry.run, Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
 
-    def _tell_updates(self, entry: RunEntry, decision: Decision) -> None:
+    def _tell_updates(self, entry: RunEntry, decision: Decision, *, task_was_started: bool) -> None:
         for update_id, outcome in decision.outcomes.items():
             progress = entry.updates.get(update_id)
             if progress is not None:
@@ -302,7 +320,8 @@ class Engine:
             for progress in entry.updates.values():
                 if progress.outcome is None:
                     accepted = progress.stage == Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
-                    progress.aborted = not accepted
+                    if not accepted:
+                        progress.aborted = ABORTED if task_was_started else ALREADY_COMPLETED
                     self._advance(progress, closed_outcome() if accepted else None)
         for update_id in [u for u, progress in entry.updates.items() if not progress.waiters]:
             if entry.updates[update_id].outcome is not None or entry.updates[update_id].aborted:

@@ -1,6 +1,7 @@
 """What follows from commits: outbox tasks, each done at least once, each idempotent."""
 
 import logging
+import uuid
 from collections.abc import Callable
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -284,7 +285,7 @@ class OutboxExecutor:
                 input=initiated.input if initiated.HasField("input") else None,
                 header=initiated.header if initiated.HasField("header") else None,
                 identity=SERVICE_IDENTITY,
-                request_id=f"{info.run_id}:{task.event_id}",
+                request_id=_request_id(info.run_id, task.event_id),
             ),
             source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
             source_initiated_event_id=task.event_id,
@@ -292,12 +293,13 @@ class OutboxExecutor:
         )
         cause = None
         try:
+            if initiated.workflow_execution.workflow_id == task.workflow_id:
+                raise NotFound("a workflow cannot signal itself")  # the reference does not let it either
             await self._history.signal_external(self._call(task), request)
         except NotFound:
             causes = SignalExternalWorkflowExecutionFailedCause
             cause = causes.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        completed = initiated.workflow_task_completed_event_id
-        await self._tell(task, lambda draft: signal_answered(draft, task.event_id, cause, initiated.control, completed))
+        await self._tell(task, lambda draft: signal_answered(draft, task.event_id, cause, initiated.control))
         return True
 
     async def _cancel_external(
@@ -313,7 +315,7 @@ class OutboxExecutor:
             cancel=api.RequestCancelWorkflowExecutionRequest(
                 workflow_execution=initiated.workflow_execution,
                 identity=SERVICE_IDENTITY,
-                request_id=f"{info.run_id}:{task.event_id}",
+                request_id=_request_id(info.run_id, task.event_id),
                 reason=initiated.reason,
             ),
             source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
@@ -326,9 +328,13 @@ class OutboxExecutor:
         except NotFound:
             causes = CancelExternalWorkflowExecutionFailedCause
             cause = causes.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        completed = initiated.workflow_task_completed_event_id
-        await self._tell(task, lambda draft: cancel_answered(draft, task.event_id, cause, initiated.control, completed))
+        await self._tell(task, lambda draft: cancel_answered(draft, task.event_id, cause, initiated.control))
         return True
+
+
+def _request_id(run_id: str, event_id: int) -> str:
+    """The same at every repetition of the task, so that the other run takes it once."""
+    return str(uuid.uuid5(uuid.UUID(run_id), str(event_id)))
 
 
 def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> StartChildRequest:
@@ -341,7 +347,7 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         workflow_execution_timeout=initiated.workflow_execution_timeout,
         workflow_run_timeout=initiated.workflow_run_timeout,
         workflow_task_timeout=initiated.workflow_task_timeout,
-        request_id=f"{info.run_id}:{event.event_id}",
+        request_id=f"{info.run_id}:{event.event_id}:0",
         workflow_id_reuse_policy=initiated.workflow_id_reuse_policy,
         cron_schedule=initiated.cron_schedule,
         user_metadata=event.user_metadata if event.HasField("user_metadata") else None,

@@ -2,6 +2,7 @@
 
 from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.update.v1 import Request as UpdateRequest
 
 from services.history.core.run import Run
 
@@ -36,3 +37,16 @@ def request_link(namespace: str, run: Run, request_id: str, event_type: EventTyp
 
 def signal_link(namespace: str, run: Run, request_id: str) -> Link:
     return request_link(namespace, run, request_id, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+
+
+def update_link(namespace: str, run: Run, request: UpdateRequest) -> Link:
+    """To the event that accepted an update; to the run alone when it was rejected and left no event."""
+    info = run.info
+    if request.meta.update_id in run.updates:
+        accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+        return request_link(namespace, run, request.request_id, accepted)
+    return Link(
+        workflow=Link.Workflow(
+            namespace=namespace, workflow_id=info.workflow_id, run_id=info.run_id, reason="Update rejected"
+        )
+    )

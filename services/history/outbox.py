@@ -1,7 +1,7 @@
 """The outbox of a shard: tasks that follow from commits, kept in memory queues and, for recovery, in the store.
 
 A task is outstanding from the moment it gets its id, before the commit that stores it. Stored rows are deleted in
-ranges behind the lowest outstanding one, so that no row is deleted before its task is done. An idle outbox reads nothing.
+ranges behind the lowest outstanding one, so that no row is deleted before its task is done. An idle outbox is still.
 """
 
 import asyncio

@@ -103,6 +103,7 @@ class Queries(Room):
             workflow_execution=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
             workflow_type=WorkflowType(name=info.workflow_type),
             previous_started_event_id=info.previous_started_event_id,
+            attempt=1,
             next_page_token=token,
             query=request.query,
             workflow_execution_task_queue=TaskQueue(name=info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),

@@ -98,28 +98,25 @@ class Reads(Room):
         request: api.GetWorkflowExecutionHistoryRequest,
         token: HistoryPageToken,
     ) -> bytes:
-        events_max = _page_size(request.maximum_page_size)
+        batches_max = _page_size(request.maximum_page_size)
         run = entry.run
         end = run.info.next_event_id
         blobs: list[bytes] = []
-        size, events = 0, 0
-        position = token.next_event_id
-        batches = await self.engine.batches(workflow, entry, position, end, events_max) if position < end else ()
-        for batch in batches:
-            if events >= events_max or (blobs and size + len(batch.blob) > PAGE_BYTES_MAX):
+        size, position = 0, token.next_event_id
+        stored = await self.engine.batches(workflow, entry, position, end, batches_max) if position < end else ()
+        for batch in stored:
+            if blobs and size + len(batch.blob) > PAGE_BYTES_MAX:
                 break
-            if batch.next_event_id <= position:
-                continue
             blobs.append(batch.blob if batch.first_event_id >= position else _cut(batch.blob, position))
             size += len(batch.blob)
-            events += batch.next_event_id - max(batch.first_event_id, position)
             position = batch.next_event_id
-        if position >= end and events < events_max:
+        if position >= end and len(blobs) < batches_max:
             unseen = unwritten_events(run)[max(position - end, 0) :]
             blobs.extend(unseen)
             position += len(unseen)
         token.next_event_id = position
-        more = position < known_events_end(entry) or (request.wait_new_event and run.is_open)
+        full = len(blobs) >= batches_max  # there may be more; if not, the next page is empty (as the reference's)
+        more = full or position < known_events_end(entry) or (request.wait_new_event and run.is_open)
         return _response(b"".join(blobs), token if more else None)
 
     async def get_workflow_execution_history_reverse(
@@ -130,32 +127,33 @@ class Reads(Room):
         entry = await self.engine.run(workflow, token.run_id or request.execution.run_id)
         info = entry.run.info
         to_event_id = token.next_event_id or info.next_event_id
-        events_max = _page_size(request.maximum_page_size)
+        batches_max = _page_size(request.maximum_page_size)
         events: list[HistoryEvent] = []
+        pages = 0
         if not token.run_id:
             for blob in reversed(unwritten_events(entry.run)):
                 events.extend(History.FromString(blob).events)
+                pages += 1
         shard_id = self.engine.shard_id_of(workflow.namespace_id, workflow.workflow_id)
-        for batch in await self.engine.store.read_history_reverse(shard_id, info.run_id, to_event_id, events_max):
-            if len(events) >= events_max:
-                break
-            inside = [event for event in History.FromString(batch.blob).events if event.event_id < to_event_id]
-            events.extend(reversed(inside))
+        left = max(batches_max - pages, 0)
+        for batch in await self.engine.store.read_history_reverse(shard_id, info.run_id, to_event_id, left):
+            events.extend(reversed(History.FromString(batch.blob).events))
             to_event_id = batch.first_event_id
+            pages += 1
         response = api.GetWorkflowExecutionHistoryReverseResponse(history=History(events=events))
-        if to_event_id > 1:
+        if pages >= batches_max:
             response.next_page_token = HistoryPageToken(
                 run_id=info.run_id, next_event_id=to_event_id
             ).SerializeToString()
         return response
 
 
-PAGE_EVENTS_MAX = 256
+PAGE_BATCHES_MAX = 256
 PAGE_BYTES_MAX = 2 * 1024 * 1024
 
 
 def _page_size(asked: int) -> int:
-    return min(asked, PAGE_EVENTS_MAX) if asked > 0 else PAGE_EVENTS_MAX
+    return min(asked, PAGE_BATCHES_MAX) if asked > 0 else PAGE_BATCHES_MAX
 
 
 def known_events_end(entry: RunEntry) -> int:
@@ -174,7 +172,7 @@ def parse_page_token(blob: bytes, run_id: str) -> HistoryPageToken:
     if not token.run_id:
         raise InvalidArgument("Invalid NextPageToken.")
     if run_id and run_id != token.run_id:
-        raise InvalidArgument("RunId in the request does not match the RunId of the NextPageToken.")
+        raise InvalidArgument("RunId in the request does not match the NextPageToken.")
     return token
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.common.v1 import Link, Payload, Payloads
 from temporalio.api.enums.v1 import (
+    EventType,
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
 )
+from temporalio.api.history.v1 import WorkflowExecutionOptionsUpdatedEventAttributes
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
@@ -22,7 +24,7 @@ from services.history.core.signals import signal_run
 from services.history.core.start import begin_run, started_attributes
 from services.history.core.workflow_task import schedule_task, start_task
 from services.history.engine import current_record
-from services.history.links import signal_link, started_link
+from services.history.links import request_link, signal_link, started_link
 from services.history.replies import workflow_task_reply
 from services.history.room import Room
 from services.persistence import CurrentRecord, CurrentWrite
@@ -62,9 +64,11 @@ class Starts(Room):
         if current is not None:
             repeated = await self._repeated(workflow, current, request.request_id)
             if repeated is not None:
-                return await self._started_reply(call, workflow, repeated, request, started=True)
+                created = current.create_request_id == request.request_id
+                return await self._started_reply(call, workflow, repeated, request, started=created)
             if current.status == RUNNING and self._uses_existing(request):
                 entry = await self.engine.run(workflow, current.run_id)
+                await self._attach(workflow, entry, request)
                 return await self._started_reply(call, workflow, entry, request, started=False)
         entry = await self._create(workflow, call, request, current)
         return await self._started_reply(call, workflow, entry, request, started=True)
@@ -76,7 +80,30 @@ class Starts(Room):
         if current.status != RUNNING:
             return None
         entry = await self.engine.run(workflow, current.run_id)
-        return entry if request_id in entry.run.info.attached_request_ids else None
+        known = any(attached.request_id == request_id for attached in entry.run.info.attached_requests)
+        return entry if known else None
+
+    async def _attach(
+        self, workflow: WorkflowEntry, entry: RunEntry, request: api.StartWorkflowExecutionRequest
+    ) -> None:
+        """What the caller wants of a run that is there already: to be known to it, and called back by it."""
+        wanted = request.on_conflict_options
+        if not wanted.attach_request_id and not wanted.attach_completion_callbacks:
+            return
+
+        def attach(draft: Draft) -> None:
+            event = draft.add(
+                WorkflowExecutionOptionsUpdatedEventAttributes(
+                    attached_request_id=request.request_id if wanted.attach_request_id else "",
+                    attached_completion_callbacks=request.completion_callbacks
+                    if wanted.attach_completion_callbacks
+                    else (),
+                ),
+                links=request.links if wanted.attach_links else (),
+            )
+            event.worker_may_ignore = True
+
+        await self.engine.decide(workflow, entry, attach)
 
     @staticmethod
     def _uses_existing(request: api.StartWorkflowExecutionRequest) -> bool:
@@ -168,13 +195,20 @@ class Starts(Room):
             first_execution_run_id=info.first_execution_run_id,
             started=started,
             status=info.status,
-            link=started_link(call.namespace, entry.run),
+            link=self._link(call, entry, request),
         )
         task = info.task
         if request.request_eager_execution and started and task.request_id == request.request_id and task.attempt == 1:
             blob = await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=False)
             reply.eager_workflow_task.ParseFromString(blob)
         return reply
+
+    @staticmethod
+    def _link(call: Call, entry: RunEntry, request: api.StartWorkflowExecutionRequest) -> Link:
+        if any(attached.request_id == request.request_id for attached in entry.run.info.attached_requests):
+            attached = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+            return request_link(call.namespace, entry.run, request.request_id, attached)
+        return started_link(call.namespace, entry.run)
 
     async def signal_with_start_workflow_execution(
         self, call: Call, request: api.SignalWithStartWorkflowExecutionRequest

@@ -12,6 +12,7 @@ from services.errors import Aborted, NotFound, ServiceError
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
 from services.history.core.run import RUNNING
 from services.history.core.updates import admit_update, closed_outcome
+from services.history.links import update_link
 from services.history.room import Room
 from services.history.starts import Starts
 from services.history.waits import wait_for
@@ -72,7 +73,7 @@ class Updates(Room):
         await self._until(call, entry, progress, wanted)
         self._forget(entry, update_id, progress)
         if progress.aborted:
-            raise self._aborted(entry)
+            raise self._aborted(entry, progress)
         info = entry.run.info
         return api.UpdateWorkflowExecutionResponse(
             update_ref=UpdateRef(
@@ -81,6 +82,7 @@ class Updates(Room):
             ),
             outcome=progress.outcome,
             stage=progress.stage,
+            link=update_link(call.namespace, entry.run, request.request) if progress.stage >= ACCEPTED else None,
         )
 
     async def poll_workflow_execution_update(
@@ -98,7 +100,7 @@ class Updates(Room):
             await self._until(call, entry, progress, request.wait_policy.lifecycle_stage)
         self._forget(entry, ref.update_id, progress)
         if progress.aborted:
-            raise self._aborted(entry)
+            raise self._aborted(entry, progress)
         info = entry.run.info
         return api.PollWorkflowExecutionUpdateResponse(
             outcome=progress.outcome,
@@ -125,15 +127,15 @@ class Updates(Room):
 
     @staticmethod
     def _forget(entry: RunEntry, update_id: str, progress: UpdateProgress) -> None:
-        over = progress.outcome is not None or progress.aborted
+        over = progress.outcome is not None or bool(progress.aborted)
         if over and not progress.waiters and entry.updates.get(update_id) is progress:
             del entry.updates[update_id]
 
     @staticmethod
-    def _aborted(entry: RunEntry) -> ServiceError:
+    def _aborted(entry: RunEntry, progress: UpdateProgress) -> ServiceError:
         if entry.run.info.new_execution_run_id:
             return Aborted("workflow update was aborted because the workflow continued in another run, please retry")
-        return NotFound("workflow update was aborted by closing workflow")
+        return NotFound(progress.aborted)
 
 
 def _outcome(event: HistoryEvent) -> Outcome:

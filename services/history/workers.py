@@ -12,7 +12,7 @@ from services.history.core import activities
 from services.history.core.completion import Completed, complete_task, require_task
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
-from services.history.core.rejection import Rejection
+from services.history.core.rejection import Rejection, completed
 from services.history.core.workflow_task import fail_task, schedule_task, start_task
 from services.history.engine import service_error
 from services.history.replies import activity_task_reply, activity_token, field_bytes, workflow_task_reply
@@ -103,8 +103,7 @@ class WorkflowTasks(Room):
                 reset_history_event_id=completed.reset_history_event_id
             ).SerializeToString()
         if completed.new_task_started:
-            sticky = request.HasField("sticky_attributes")
-            task = await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=sticky)
+            task = await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=True)
             reply += field_bytes(NEW_TASK, task)
         for scheduled_event_id in completed.eager_activities:
             activity = entry.run.activities[scheduled_event_id]
@@ -117,9 +116,9 @@ class WorkflowTasks(Room):
         token = parse_token(call, request.task_token)
 
         def fail(draft: Draft) -> None:
-            task = require_task(draft.run, token)
-            if task.attempt > 1:
-                return  # the next attempt comes when this one times out, so that a broken worker does not spin
+            if not draft.run.is_open:
+                raise completed()
+            require_task(draft.run, token)
             flushed = fail_task(
                 draft,
                 request.cause,
@@ -139,6 +138,8 @@ class WorkflowTasks(Room):
 
     async def reset_sticky_task_queue(self, call: Call, request: api.ResetStickyTaskQueueRequest) -> None:
         def reset(draft: Draft) -> None:
+            if not draft.run.is_open:
+                raise completed()
             if draft.info.HasField("sticky"):
                 draft.info.ClearField("sticky")
                 draft.touch()

@@ -147,20 +147,34 @@ def cancel_activity(draft: Draft, token: TaskToken, details: Payloads | None, id
 def end_activity(
     draft: Draft, activity: Activity, ending: Message, *, identity: str = "", started: bool = True
 ) -> None:
-    """Writes the last attempt's start (if there was one, or `started` and it is by id) and the end, for a new task."""
+    """Writes the last attempt's start and the end, and has the workflow told.
+
+    `started`: an attempt that nobody took counts as started now (it is completed by id).
+    """
     started_event_id = 0
     if activity.started_time_ns or started:
-        started_event_id = _write_start(draft, activity, identity).event_id
-    ending.scheduled_event_id = activity.scheduled_event_id  # type: ignore[attr-defined]  # all endings have both
-    ending.started_event_id = started_event_id  # type: ignore[attr-defined]
-    if activity.HasField("worker_version") and "worker_version" in ending.DESCRIPTOR.fields_by_name:
-        ending.worker_version.CopyFrom(activity.worker_version)  # type: ignore[attr-defined]
-    draft.add(ending)
+        started_event_id = _write_start(draft, activity, identity)
+    _write_end(draft, activity, ending, started_event_id)
     schedule_task(draft)
 
 
-def _write_start(draft: Draft, activity: Activity, identity: str):  # type: ignore[no-untyped-def]
-    return draft.add(
+def cancel_unstarted(draft: Draft, activity: Activity, ending: Message) -> None:
+    """Ends an activity that a command cancels before any attempt: the event follows those of the commands."""
+    _write_end(draft, activity, ending, 0, buffer=True)
+
+
+def _write_end(
+    draft: Draft, activity: Activity, ending: Message, started_event_id: int, *, buffer: bool = False
+) -> None:
+    ending.scheduled_event_id = activity.scheduled_event_id  # type: ignore[attr-defined]  # all endings have both
+    ending.started_event_id = started_event_id  # type: ignore[attr-defined]  # as above
+    if activity.HasField("worker_version") and "worker_version" in ending.DESCRIPTOR.fields_by_name:
+        ending.worker_version.CopyFrom(activity.worker_version)  # type: ignore[attr-defined]  # it has the field
+    draft.add(ending, buffer=buffer)
+
+
+def _write_start(draft: Draft, activity: Activity, identity: str) -> int:
+    event = draft.add(
         ActivityTaskStartedEventAttributes(
             scheduled_event_id=activity.scheduled_event_id,
             identity=activity.identity or identity,
@@ -171,6 +185,7 @@ def _write_start(draft: Draft, activity: Activity, identity: str):  # type: igno
         ),
         at_ns=activity.started_time_ns,
     )
+    return event.event_id
 
 
 def _retry(draft: Draft, activity: Activity, failure: Failure) -> Retry:
@@ -221,12 +236,13 @@ def advance_activity(draft: Draft, activity: Activity) -> None:
     now_ns = draft.now_ns
     assert activity_deadline(activity) <= now_ns, f"activity {activity.activity_id} is not due"
     schedule_to_close_ns = after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns)
-    if schedule_to_close_ns and schedule_to_close_ns <= now_ns:
+    waits = not activity.backing_off and not activity.started_time_ns
+    if waits and 0 < after(activity.scheduled_time_ns, activity.schedule_to_start_timeout_ns) <= now_ns:
+        _time_out(draft, activity, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START)
+    elif 0 < schedule_to_close_ns <= now_ns:
         _time_out(draft, activity, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
     elif activity.backing_off:
         _dispatch_again(draft, activity)
-    elif not activity.started_time_ns:
-        _time_out(draft, activity, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START)
     elif 0 < start_to_close_deadline(activity) <= now_ns:
         _time_out(draft, activity, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     elif 0 < heartbeat_deadline(activity) <= now_ns:
@@ -255,7 +271,7 @@ def _time_out(draft: Draft, activity: Activity, kind: TimeoutType.ValueType) -> 
             _back_off(draft, activity, failure, retry.backoff_ns)
             return
         if retry.state == RetryState.RETRY_STATE_TIMEOUT:
-            failure = _schedule_to_close_failure(failure)
+            failure = _schedule_to_close_failure(activity)
         state = retry.state
     else:
         state = RetryState.RETRY_STATE_TIMEOUT
@@ -269,14 +285,13 @@ def _time_out(draft: Draft, activity: Activity, kind: TimeoutType.ValueType) -> 
     )
 
 
-def _schedule_to_close_failure(cause: Failure) -> Failure:
+def _schedule_to_close_failure(activity: Activity) -> Failure:
     """No time is left for the retry of a timed-out attempt: it is the whole activity that timed out."""
-    kind = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
     return Failure(
-        message=f"activity {TIMEOUT_NAMES[kind]} timeout",
+        message="Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying",
         source="Server",
         timeout_failure_info=TimeoutFailureInfo(
-            timeout_type=kind, last_heartbeat_details=cause.timeout_failure_info.last_heartbeat_details
+            timeout_type=TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE,
+            last_heartbeat_details=activity.heartbeat_details if activity.HasField("heartbeat_details") else None,
         ),
-        cause=cause,
     )

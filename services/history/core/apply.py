@@ -100,6 +100,7 @@ def _closed(status: WorkflowExecutionStatus.ValueType) -> Callable[[Run, History
         attributes = getattr(event, event.WhichOneof("attributes") or "")
         info.new_execution_run_id = getattr(attributes, "new_execution_run_id", "")
         info.backoff_deadline_ns = 0
+        info.ClearField("task")
 
     return fold
 
@@ -108,8 +109,12 @@ def _cancel_requested(run: Run, _event: HistoryEvent, _: Changes) -> None:
     run.info.cancel_requested = True
 
 
-def _signaled(run: Run, _event: HistoryEvent, _: Changes) -> None:
+def _signaled(run: Run, event: HistoryEvent, changes: Changes) -> None:
     run.info.signal_count += 1
+    request_id = event.workflow_execution_signaled_event_attributes.request_id
+    if request_id:
+        run.signal_requests.add(request_id)
+        changes.add((Item.SIGNAL_REQUEST, request_id))
 
 
 def _task_scheduled(run: Run, event: HistoryEvent, _: Changes) -> None:
@@ -245,9 +250,11 @@ def _timer_started(run: Run, event: HistoryEvent, changes: Changes) -> None:
 
 
 def _timer_ended(run: Run, event: HistoryEvent, changes: Changes) -> None:
-    timer_id = getattr(event, event.WhichOneof("attributes") or "").timer_id
-    run.timers.pop(timer_id, None)
-    changes.add((Item.TIMER, timer_id))
+    ended = getattr(event, event.WhichOneof("attributes") or "")
+    timer = run.timers.get(ended.timer_id)
+    if timer is not None and timer.started_event_id == ended.started_event_id:  # its id may be in use again
+        del run.timers[ended.timer_id]
+        changes.add((Item.TIMER, ended.timer_id))
 
 
 def _child_initiated(run: Run, event: HistoryEvent, changes: Changes) -> None:
@@ -360,7 +367,7 @@ def _update_completed(run: Run, event: HistoryEvent, changes: Changes) -> None:
 def _options_updated(run: Run, event: HistoryEvent, _: Changes) -> None:
     request_id = event.workflow_execution_options_updated_event_attributes.attached_request_id
     if request_id:
-        run.info.attached_request_ids.append(request_id)
+        run.info.attached_requests.add(request_id=request_id, event_id=event.event_id)
 
 
 _S = WorkflowExecutionStatus

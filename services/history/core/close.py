@@ -30,7 +30,7 @@ def close_run(draft: Draft, attributes: Message) -> None:
     info = draft.info
     draft.add(attributes)
     assert not draft.run.is_open, f"{type(attributes).__name__} did not close the run"
-    info.ClearField("task")
+    draft.drop_buffered()
     draft.push(Task.UPDATE_VISIBILITY)
     if draft.run.children:
         draft.push(Task.APPLY_PARENT_CLOSE_POLICY)

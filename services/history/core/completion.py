@@ -24,6 +24,8 @@ from services.history.core.updates import reject_unanswered, take_message
 from services.history.core.workflow_task import fail_task, schedule_task, start_task, time_out_task
 from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 
+BARE_TASK_DISTANCE = 2  # the last task's start, its completion, then the speculative task
+DISCARDED_EVENTS_MAX = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
 UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
 
@@ -60,6 +62,8 @@ def complete_task(
     """Raises a Rejection when nothing at all is done: a stale token, commands that cannot be a sequence."""
     task = require_task(run, token)
     _require_sequence(request.commands)
+    if not all(message.HasField("body") for message in request.messages):
+        raise invalid("nil message body")
     if _may_drop(run, task, request):
         return _drop_speculative(run, given, request)
     try:
@@ -100,7 +104,15 @@ def _may_drop(run: Run, task: WorkflowTask, request: RespondWorkflowTaskComplete
         and bool(request.messages)
         and all(message.body.Is(UpdateRejection.DESCRIPTOR) for message in request.messages)
         and not run.buffered
+        and _worker_can_forget(run, task, request)
     )
+
+
+def _worker_can_forget(run: Run, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> bool:
+    """A worker rolls back the bare task events; more only if it says that it can, and not many."""
+    between = task.scheduled_event_id - run.info.previous_started_event_id
+    able = request.capabilities.discard_speculative_workflow_task_with_events
+    return between == BARE_TASK_DISTANCE or (able and between <= DISCARDED_EVENTS_MAX)
 
 
 def _drop_speculative(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest) -> Completed:
@@ -170,6 +182,7 @@ def _keep_stickiness(draft: Draft, request: RespondWorkflowTaskCompletedRequest)
 
 def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, completion: Completion) -> None:
     messages = {message.id: message for message in request.messages}
+    unseen = set(draft.run.buffered)
     for command in request.commands:
         if command.command_type == CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE:
             take_message(draft, _referenced(messages, command))
@@ -179,11 +192,9 @@ def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, c
         if command.command_type in CLOSING:
             if not draft.run.is_open:
                 continue
-            for message in messages.values():
-                take_message(draft, message)
-            messages.clear()
-            unsent = any(not update.sent_event_id for update in draft.run.admitted.values())
-            if draft.run.buffered or unsent:
+            while messages:
+                take_message(draft, messages.pop(next(iter(messages))))
+            if draft.run.buffered.keys() & unseen:
                 raise BadCommand(UNHANDLED, "UnhandledCommand")
         DECIDE[command.command_type](draft, command, completion)
     for message in messages.values():

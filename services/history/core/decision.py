@@ -52,6 +52,7 @@ class Given:
     now_ns: int
     new_run_id: str = ""  # for a run that may follow this one
     request_id: str = ""  # for a poll that starts a task within this decision
+    jitter: float = 0.0  # in [0, 1)
     retention_ns: int = 0
     cron_backoff_ns: int = 0  # until the next slot of the run's cron schedule, when it has one
     started: WorkflowExecutionStartedEventAttributes | None = None  # of this run, for a run that may follow it

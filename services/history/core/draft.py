@@ -109,11 +109,15 @@ class Draft:
         user_metadata: UserMetadata | None = None,
         links: Iterable[Link] = (),
         at_ns: int = 0,
+        buffer: bool = False,
     ) -> HistoryEvent:
-        """Adds an event with the next id, or buffers it, and folds it into the run."""
+        """Adds an event with the next id, or buffers it, and folds it into the run.
+
+        `buffer`: it is no command's event, and has to wait for those of the other commands of the task.
+        """
         field, event_type = KINDS[type(attributes)]
         self._convert_speculative(type(attributes))
-        if self.info.task.started_event_id and type(attributes) not in NEVER_BUFFERED:
+        if buffer or (self.info.task.started_event_id and type(attributes) not in NEVER_BUFFERED):
             event_id = BUFFERED
         else:
             event_id = self.info.next_event_id
@@ -138,9 +142,19 @@ class Draft:
         """An event that comes before a speculative workflow task is started would take its place: write the task."""
         task = self.info.task
         if task.kind == WorkflowTask.SPECULATIVE and attributes_type not in NEVER_BUFFERED:
-            task.kind = WorkflowTask.NORMAL
+            self._keep_speculative()
             if not task.started_event_id:
                 self.write_owed_task_events()
+
+    def _keep_speculative(self) -> None:
+        """The speculative task is written after all: its push and its time-outs are then those of any other task."""
+        task = self.info.task
+        task.kind = WorkflowTask.NORMAL
+        task.identity = ""  # a start that is written before the task's end does not name the worker (the reference's)
+        if not task.started_event_id:
+            self.push(Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt)
+            if not task.sticky:
+                task.schedule_to_start_deadline_ns = 0
 
     def end_batch(self) -> None:
         """What follows is a batch of its own."""
@@ -181,6 +195,10 @@ class Draft:
                 self.run.children[child.initiated_event_id] = child = copy_of(child)
                 child.started_event_id = event.event_id
                 self.changes.add((Item.CHILD, child.initiated_event_id))
+        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
+            for attached in self.info.attached_requests:
+                if attached.request_id == attributes.attached_request_id:
+                    attached.event_id = event.event_id
         elif event.event_type in ENDINGS and attributes.started_event_id == BUFFERED:
             begun = getattr(attributes, "scheduled_event_id", 0) or getattr(attributes, "initiated_event_id", 0)
             attributes.started_event_id = started[begun]
@@ -194,6 +212,11 @@ class Draft:
                 self.changes.add((Item.BUFFERED, key))
                 return entry.event
         return None
+
+    def drop_buffered(self) -> None:
+        """The run is closed: what would have followed the commands of its last task is of no use to anyone."""
+        self.changes.update((Item.BUFFERED, key) for key in self.run.buffered)
+        self.run.buffered.clear()
 
     def has_buffered_ending(self, field: str, event_id: int) -> bool:
         """Whether the end of that activity or child waits in the buffer: its worker could not know of it."""
@@ -260,7 +283,8 @@ class Draft:
         durable = bool(self._touched or self._rearm or self.tasks or self.changes or any(self._batches))
         if durable:
             if info.HasField("task") and info.task.kind != WorkflowTask.TRANSIENT and self.run.is_open:
-                info.task.kind = WorkflowTask.NORMAL
+                if info.task.kind == WorkflowTask.SPECULATIVE:
+                    self._keep_speculative()
                 self.write_owed_task_events()
             info.state_transitions += 1
             if self.run.is_open:

@@ -71,7 +71,6 @@ def child_start_failed(
             cause=cause,
             control=initiated.control,
             initiated_event_id=initiated_event_id,
-            workflow_task_completed_event_id=initiated.workflow_task_completed_event_id,
         )
     )
     schedule_task(draft)
@@ -125,7 +124,6 @@ def signal_answered(
     initiated_event_id: int,
     cause: SignalExternalWorkflowExecutionFailedCause.ValueType | None,
     control: str = "",
-    task_completed_event_id: int = 0,
 ) -> None:
     """The external signal was delivered (`cause` None) or could not be."""
     sent = draft.run.signals.get(initiated_event_id)
@@ -148,7 +146,6 @@ def signal_answered(
         draft.add(
             SignalExternalWorkflowExecutionFailedEventAttributes(
                 cause=cause,
-                workflow_task_completed_event_id=task_completed_event_id,
                 namespace=sent.namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,
@@ -164,7 +161,6 @@ def cancel_answered(
     initiated_event_id: int,
     cause: CancelExternalWorkflowExecutionFailedCause.ValueType | None,
     control: str = "",
-    task_completed_event_id: int = 0,
 ) -> None:
     """The external cancel request was delivered (`cause` None) or could not be."""
     sent = draft.run.cancels.get(initiated_event_id)
@@ -186,7 +182,6 @@ def cancel_answered(
         draft.add(
             RequestCancelExternalWorkflowExecutionFailedEventAttributes(
                 cause=cause,
-                workflow_task_completed_event_id=task_completed_event_id,
                 namespace=sent.namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,

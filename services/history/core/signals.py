@@ -8,7 +8,6 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionSignaledEventAttributes,
 )
 
-from services.history.core.apply import Item
 from services.history.core.draft import Draft
 from services.history.core.rejection import completed, invalid
 from services.history.core.workflow_task import schedule_task
@@ -39,12 +38,10 @@ def signal_run(
             identity=identity,
             header=header,
             external_workflow_execution=source,
+            request_id=request_id,
         ),
         links=links,
     )
-    if request_id:
-        draft.run.signal_requests.add(request_id)
-        draft.changes.add((Item.SIGNAL_REQUEST, request_id))
     if not draft.info.backoff_deadline_ns:
         schedule_task(draft)
 

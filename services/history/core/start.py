@@ -69,6 +69,7 @@ def started_attributes(
     cron_backoff_ns: int = 0,
 ) -> WorkflowExecutionStartedEventAttributes:
     """Event 1 of a run that a client or a parent asked for; `request` was validated and normalised by the frontend."""
+    run_timeout_ns = _run_timeout_ns(request)
     started = WorkflowExecutionStartedEventAttributes(
         workflow_type=request.workflow_type,
         workflow_id=request.workflow_id,
@@ -80,13 +81,13 @@ def started_attributes(
         attempt=1,
         cron_schedule=request.cron_schedule,
         completion_callbacks=request.completion_callbacks,
-        workflow_task_timeout=duration(task_timeout_ns(ns_of(request.workflow_task_timeout), limits)),
+        workflow_task_timeout=duration(task_timeout_ns(ns_of(request.workflow_task_timeout), run_timeout_ns, limits)),
         first_workflow_task_backoff=duration(cron_backoff_ns or ns_of(request.workflow_start_delay)),
     )
     copy_fields(request, started, COPIED)
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
-    run_timeout_ns, execution_timeout_ns = _run_timeout_ns(request), ns_of(request.workflow_execution_timeout)
+    execution_timeout_ns = ns_of(request.workflow_execution_timeout)
     if run_timeout_ns:
         started.workflow_run_timeout.CopyFrom(duration(run_timeout_ns))
     if execution_timeout_ns:
@@ -113,8 +114,10 @@ def _run_timeout_ns(request: StartWorkflowExecutionRequest) -> int:
     return run_ns
 
 
-def task_timeout_ns(asked_ns: int, limits: Limits) -> int:
-    return min(asked_ns or limits.task_timeout_default_ns, limits.task_timeout_max_ns)
+def task_timeout_ns(asked_ns: int, run_timeout_ns: int, limits: Limits) -> int:
+    """A workflow task's time: the default when none is asked for, at most the server's limit and the run's time."""
+    timeout_ns = min(asked_ns or limits.task_timeout_default_ns, limits.task_timeout_max_ns)
+    return min(timeout_ns, run_timeout_ns) if run_timeout_ns else timeout_ns
 
 
 def following_attributes(
@@ -133,11 +136,13 @@ def following_attributes(
     started.initiator = initiator
     started.attempt = 1
     started.eager_execution_accepted = False
+    started.identity = ""
     started.first_workflow_task_backoff.CopyFrom(backoff or Duration())
     for name in ("memo", "search_attributes"):
         started.ClearField(name)
         if info.HasField(name) and _entries(info, name):
             getattr(started, name).CopyFrom(getattr(info, name))
+    _forget_builds(started)
     started.ClearField("continued_failure")
     started.workflow_run_timeout.CopyFrom(duration(info.run_timeout_ns))
     started.prev_auto_reset_points.CopyFrom(info.reset_points)
@@ -149,6 +154,14 @@ def following_attributes(
         run_timeout_ns = ns_of(started.workflow_run_timeout)
         started.workflow_run_timeout.CopyFrom(duration(min(run_timeout_ns or left_ns, left_ns)))
     return started
+
+
+def _forget_builds(started: WorkflowExecutionStartedEventAttributes) -> None:
+    """The next run is found by the builds of the workers that will complete its own tasks."""
+    if started.HasField("search_attributes"):
+        started.search_attributes.indexed_fields.pop("BuildIds", None)
+        if not started.search_attributes.indexed_fields:
+            started.ClearField("search_attributes")
 
 
 def _entries(info: RunInfo, name: str) -> bool:

@@ -119,7 +119,7 @@ def _reject(draft: Draft, update_id: str, failure: Failure) -> None:
 def _complete(draft: Draft, update_id: str, response: Response) -> None:
     update = draft.run.updates.get(update_id)
     if update is None or update.completed_event_id:
-        raise BadCommand(BAD, f"completed update {update_id} was not accepted before")
+        raise _unknown(update_id)
     draft.add(
         WorkflowExecutionUpdateCompletedEventAttributes(
             meta=response.meta, accepted_event_id=update.accepted_event_id, outcome=response.outcome

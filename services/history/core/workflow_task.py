@@ -1,7 +1,7 @@
 """The life of a workflow task: scheduled, started, then completed, failed or timed out.
 
-A start is not written by itself: it stays in memory until the next write, as the events of transient attempts (attempt 2
-and later) and of speculative tasks (made for an update) do until their task completes. After a crash such a task is
+A start is not written by itself: it stays in memory until the next write, as the events of transient attempts (attempt
+2 and later) and of speculative tasks (made for an update) do until their task completes. After a crash such a task is
 simply dispatched again, and the old worker's completion is refused. (design section 9; events_commands.md section 4)
 """
 
@@ -18,6 +18,7 @@ from services.protos.run_pb2 import Task, WorkflowTask
 
 RETRY_BACKOFF_FROM_ATTEMPT = 4
 RETRY_BACKOFF_INITIAL_NS = 5 * SECOND
+RETRY_BACKOFF_JITTER = 0.2  # the share of a back-off that chance decides
 
 
 def schedule_task(
@@ -62,7 +63,8 @@ def _timeout_ns(draft: Draft, attempt: int) -> int:
     if attempt < RETRY_BACKOFF_FROM_ATTEMPT:
         return timeout_ns
     backoff_ns = RETRY_BACKOFF_INITIAL_NS << min(attempt - RETRY_BACKOFF_FROM_ATTEMPT, 20)
-    return timeout_ns + min(backoff_ns, draft.given.limits.task_retry_interval_max_ns)
+    backoff_ns = min(backoff_ns, draft.given.limits.task_retry_interval_max_ns)
+    return timeout_ns + backoff_ns - int(backoff_ns * RETRY_BACKOFF_JITTER * draft.given.jitter)
 
 
 def start_task(

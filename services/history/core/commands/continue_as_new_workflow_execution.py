@@ -1,5 +1,7 @@
 """ContinueAsNewWorkflowExecution: the run ends and another one follows, in one transaction."""
 
+from typing import Final
+
 from temporalio.api.command.v1 import Command, ContinueAsNewWorkflowExecutionCommandAttributes
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, TaskQueueKind
 from temporalio.api.history.v1 import (
@@ -27,6 +29,7 @@ from services.history.core.start import follow, following_attributes, task_timeo
 from services.history.core.times import duration, ns_of
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
+OWN_FIELDS: Final = ("input", "header", "last_completion_result", "memo", "search_attributes")  # never the old run's
 WHERE = "ContinueAsNewWorkflowExecutionCommand"
 
 
@@ -51,8 +54,8 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
             workflow_run_timeout=started.workflow_run_timeout,
             workflow_task_timeout=started.workflow_task_timeout,
             workflow_task_completed_event_id=completion.event_id,
-            backoff_start_interval=started.first_workflow_task_backoff,
-            initiator=started.initiator,
+            backoff_start_interval=asked.backoff_start_interval if asked.HasField("backoff_start_interval") else None,
+            initiator=asked.initiator,
             failure=asked.failure if asked.HasField("failure") else None,
             last_completion_result=asked.last_completion_result if asked.HasField("last_completion_result") else None,
             header=started.header if started.HasField("header") else None,
@@ -98,11 +101,11 @@ def _started(
         asked_ns = ns_of(asked.workflow_run_timeout)
         started.workflow_run_timeout.CopyFrom(duration(min(asked_ns, left_ns) if left_ns else asked_ns))
     asked_task_ns = ns_of(asked.workflow_task_timeout) or info.task_timeout_ns
-    started.workflow_task_timeout.CopyFrom(duration(task_timeout_ns(asked_task_ns, draft.given.limits)))
-    for name in ("input", "header", "last_completion_result"):
+    run_ns = ns_of(started.workflow_run_timeout)
+    started.workflow_task_timeout.CopyFrom(duration(task_timeout_ns(asked_task_ns, run_ns, draft.given.limits)))
+    for name in OWN_FIELDS:
         started.ClearField(name)
-    copy_fields(asked, started, ("input", "header", "last_completion_result"))
-    copy_fields(asked, started, ("memo", "search_attributes"))
+    copy_fields(asked, started, OWN_FIELDS)
     if asked.HasField("retry_policy"):
         started.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
     else:

@@ -4,7 +4,7 @@ from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.history.v1 import ActivityTaskCanceledEventAttributes, ActivityTaskCancelRequestedEventAttributes
 
-from services.history.core.activities import end_activity
+from services.history.core.activities import cancel_unstarted
 from services.history.core.commands.refusal import Cause, Completion, require
 from services.history.core.draft import Draft
 
@@ -36,7 +36,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         user_metadata=command.user_metadata if command.HasField("user_metadata") else None,
     )
     if activity is not None and not activity.started_time_ns:
-        end_activity(
+        cancel_unstarted(
             draft,
             draft.run.activities[scheduled_event_id],
             ActivityTaskCanceledEventAttributes(
@@ -44,5 +44,4 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
                 latest_cancel_requested_event_id=requested.event_id,
                 identity=completion.identity,
             ),
-            started=False,
         )

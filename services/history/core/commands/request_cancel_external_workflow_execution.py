@@ -44,7 +44,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     event = draft.add(
         RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(
             workflow_task_completed_event_id=completion.event_id,
-            namespace=completion.namespace,
+            namespace=asked.namespace,
             namespace_id=draft.info.namespace_id,
             workflow_execution=WorkflowExecution(workflow_id=asked.workflow_id, run_id=asked.run_id),
             control=asked.control,

@@ -54,7 +54,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     event = draft.add(
         SignalExternalWorkflowExecutionInitiatedEventAttributes(
             workflow_task_completed_event_id=completion.event_id,
-            namespace=completion.namespace,
+            namespace=asked.namespace,
             namespace_id=draft.info.namespace_id,
             workflow_execution=asked.execution,
             signal_name=asked.signal_name,

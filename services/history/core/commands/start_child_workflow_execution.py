@@ -90,9 +90,11 @@ def _initiated(
         workflow_id=asked.workflow_id,
         workflow_type=asked.workflow_type,
         task_queue=TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
-        workflow_execution_timeout=duration(execution_ns),
+        workflow_execution_timeout=asked.workflow_execution_timeout
+        if asked.HasField("workflow_execution_timeout")
+        else None,
         workflow_run_timeout=duration(run_ns),
-        workflow_task_timeout=duration(task_timeout_ns(ns_of(asked.workflow_task_timeout), draft.given.limits)),
+        workflow_task_timeout=duration(task_timeout_ns(ns_of(asked.workflow_task_timeout), run_ns, draft.given.limits)),
         parent_close_policy=asked.parent_close_policy or ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE,
         control=asked.control,
         workflow_task_completed_event_id=completion.event_id,
