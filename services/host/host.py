@@ -19,7 +19,7 @@ from services.namespaces import NamespaceRegistry, parse_type
 from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse
 from services.rpc import HistoryClient
 from services.rpc.direct import Late
-from services.rpc.server import AddressInUse, Server
+from services.rpc.server import AddressInUse, Health, Server
 from services.runtime import SystemChance, SystemClock
 from services.telemetry import get_logger
 
@@ -63,19 +63,20 @@ async def _serve(config: ServerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as process:
-        server = await _start(config, process)
-        server.health.serving(True)
+        health = await _start(config, process)
+        health.serving(True)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         await stopped.wait()
-        server.health.serving(False)
+        health.serving(False)
 
 
-async def _start(config: ServerConfig, process: AsyncExitStack) -> Server:
+async def _start(config: ServerConfig, process: AsyncExitStack) -> Health:
     """Builds and starts everything; what must be stopped is put on `process`, last first."""
     dynamic = _dynamic_config(config)
     clock, chance = SystemClock(), SystemChance()
+    server = _listen(config, Server(clock, dynamic))
     store = await _open(config)
     process.push_async_callback(store.close)
     cluster = await _cluster_facts(config, store, chance)
@@ -96,12 +97,6 @@ async def _start(config: ServerConfig, process: AsyncExitStack) -> Server:
         chance=chance,
         cluster=cluster,
     )
-    server = Server(frontend.methods(backends), clock, dynamic)
-    rpc = config.rpc("frontend")
-    try:
-        server.listen(rpc.host, rpc.grpc_port)
-    except AddressInUse as error:
-        raise CannotStart(str(error)) from error
     await _bootstrap(config, namespaces)
     process.push_async_callback(history.stop)
     await history.start()
@@ -111,10 +106,20 @@ async def _start(config: ServerConfig, process: AsyncExitStack) -> Server:
         await asyncio.gather(server.stop(GRACE_S), matching.drain(), history.drain())
 
     process.push_async_callback(stop)
-    await server.start()
+    health = await server.start(frontend.methods(backends))
     if config.dynamic_config_client is not None:
         watcher = asyncio.create_task(dynamic.watch(config.dynamic_config_client.poll_interval.total_seconds()))
         process.callback(watcher.cancel)
+    return health
+
+
+def _listen(config: ServerConfig, server: Server) -> Server:
+    """Takes the port first of all: when that fails, no file is touched."""
+    rpc = config.rpc("frontend")
+    try:
+        server.listen(rpc.host, rpc.grpc_port)
+    except AddressInUse as error:
+        raise CannotStart(str(error)) from error
     return server
 
 

@@ -43,23 +43,11 @@ class AddressInUse(Exception):
 
 
 class Server:
-    """Serves `methods` (by full name, "/package.Service/Method"), health and reflection on one port."""
+    """Serves a table of methods, health and reflection on one port. First `listen`, then `start`, at last `stop`."""
 
-    def __init__(self, methods: Mapping[str, Method], clock: Clock, config: DynamicConfig) -> None:
+    def __init__(self, clock: Clock, config: DynamicConfig) -> None:
         self._clock, self._config = clock, config
-        services = sorted({path.split("/")[1] for path in methods})
-        self.health = Health(services)
-        health = Method(HealthCheckRequest, self.health.check)
-        named = {**methods, "/grpc.health.v1.Health/Check": health}
-        handlers: dict[str, Handler] = {
-            path: grpc.unary_unary_rpc_method_handler(cast(Any, self._serve(path.rpartition("/")[2], method)))
-            for path, method in named.items()
-        }
-        handlers["/grpc.health.v1.Health/Watch"] = grpc.unary_stream_rpc_method_handler(cast(Any, self.health.watch))
-        info = Reflection([*services, "grpc.health.v1.Health"]).info
-        handlers |= {path: grpc.stream_stream_rpc_method_handler(cast(Any, info)) for path in PATHS}
         self._server = grpc.aio.server(options=_options(config))
-        self._server.add_generic_rpc_handlers((_Table(handlers),))
 
     def listen(self, host: str, port: int) -> int:
         """Takes the port (0: a free one) and returns it. Raises AddressInUse."""
@@ -74,8 +62,21 @@ class Server:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise AddressInUse(f"cannot listen on {host}:{port}: {reason}") from error
 
-    async def start(self) -> None:
+    async def start(self, methods: Mapping[str, Method]) -> Health:
+        """Serves `methods` (by full name, "/package.Service/Method"); what it says of its health is the caller's."""
+        services = sorted({path.split("/")[1] for path in methods})
+        health = Health(services)
+        table = {**methods, "/grpc.health.v1.Health/Check": Method(HealthCheckRequest, health.check)}
+        handlers: dict[str, Handler] = {
+            path: grpc.unary_unary_rpc_method_handler(cast(Any, self._serve(path.rpartition("/")[2], method)))
+            for path, method in table.items()
+        }
+        handlers["/grpc.health.v1.Health/Watch"] = grpc.unary_stream_rpc_method_handler(cast(Any, health.watch))
+        info = Reflection([*services, "grpc.health.v1.Health"]).info
+        handlers |= {path: grpc.stream_stream_rpc_method_handler(cast(Any, info)) for path in PATHS}
+        self._server.add_generic_rpc_handlers((_Table(handlers),))
         await self._server.start()
+        return health
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls, and returns when those under way are answered; after `grace_s` they are cancelled."""
