@@ -59,7 +59,7 @@ def methods(backends: Backends) -> dict[str, Method]:
 
 def served_by(kind: type[Any]) -> list[str]:
     """The API methods a class of handlers serves: every public coroutine function of that name."""
-    return [name for name in _names(workflow_api) + _names(operator_api) if _snake(name) in vars(kind)]
+    return [name for name in method_names(workflow_api) + method_names(operator_api) if _snake(name) in vars(kind)]
 
 
 def built() -> dict[str, frozenset[str]]:
@@ -74,11 +74,11 @@ def built() -> dict[str, frozenset[str]]:
 
 def _all_methods() -> Iterable[tuple[str, type[Any]]]:
     for service, module in APIS.items():
-        for name in _names(module):
+        for name in method_names(module):
             yield f"/{service}/{name}", getattr(module, f"{name}Request")
 
 
-def _names(module: ModuleType) -> list[str]:
+def method_names(module: ModuleType) -> list[str]:
     """A service's methods, told from its messages: that spares every start the import of service descriptors."""
     return [
         name.removesuffix("Request")
