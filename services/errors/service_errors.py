@@ -66,7 +66,7 @@ class InvalidArgument(ServiceError):
 class QueryFailed(InvalidArgument):
     """A query handler answered with a failure."""
 
-    def __init__(self, message: str, failure: Failure) -> None:
+    def __init__(self, message: str, failure: Failure | None) -> None:
         super().__init__(message)
         self.failure = failure
 

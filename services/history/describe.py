@@ -70,8 +70,8 @@ def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
     described = api.DescribeWorkflowExecutionResponse(
         execution_config=WorkflowExecutionConfig(
             task_queue=TaskQueue(name=info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
-            workflow_execution_timeout=duration(info.execution_timeout_ns),
-            workflow_run_timeout=duration(info.run_timeout_ns),
+            workflow_execution_timeout=duration(info.execution_timeout_ns) if info.execution_timeout_given else None,
+            workflow_run_timeout=duration(info.run_timeout_ns) if info.run_timeout_given else None,
             default_workflow_task_timeout=duration(info.task_timeout_ns),
             user_metadata=info.user_metadata if info.HasField("user_metadata") else None,
         ),
@@ -149,7 +149,7 @@ def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
         "last_started_time": activity.last_started_time_ns if started else 0,
         "scheduled_time": activity.scheduled_time_ns,
         "expiration_time": after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns),
-        "last_attempt_complete_time": 0 if started else activity.last_attempt_complete_time_ns,
+        "last_attempt_complete_time": activity.last_attempt_complete_time_ns,
         "next_attempt_schedule_time": activity.scheduled_time_ns if activity.scheduled_time_ns > now_ns else 0,
     }
     for name, at_ns in times.items():

@@ -276,7 +276,7 @@ class OutboxExecutor:
             return True
         event = await self._engine.event(workflow, entry, task.event_id)
         initiated = event.signal_external_workflow_execution_initiated_event_attributes
-        info = entry.run.info
+        info, call = entry.run.info, self._call(task)
         request = ExternalSignalRequest(
             namespace_id=initiated.namespace_id,
             signal=api.SignalWorkflowExecutionRequest(
@@ -295,11 +295,13 @@ class OutboxExecutor:
         try:
             if initiated.workflow_execution.workflow_id == task.workflow_id:
                 raise NotFound("a workflow cannot signal itself")  # the reference does not let it either
-            await self._history.signal_external(self._call(task), request)
+            await self._history.signal_external(call, request)
         except NotFound:
             causes = SignalExternalWorkflowExecutionFailedCause
             cause = causes.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        await self._tell(task, lambda draft: signal_answered(draft, task.event_id, cause, initiated.control))
+        await self._tell(
+            task, lambda draft: signal_answered(draft, task.event_id, cause, call.namespace, initiated.control)
+        )
         return True
 
     async def _cancel_external(
@@ -309,7 +311,7 @@ class OutboxExecutor:
             return True
         event = await self._engine.event(workflow, entry, task.event_id)
         initiated = event.request_cancel_external_workflow_execution_initiated_event_attributes
-        info = entry.run.info
+        info, call = entry.run.info, self._call(task)
         request = ExternalCancelRequest(
             namespace_id=initiated.namespace_id,
             cancel=api.RequestCancelWorkflowExecutionRequest(
@@ -324,11 +326,13 @@ class OutboxExecutor:
         )
         cause = None
         try:
-            await self._history.cancel_external(self._call(task), request)
+            await self._history.cancel_external(call, request)
         except NotFound:
             causes = CancelExternalWorkflowExecutionFailedCause
             cause = causes.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        await self._tell(task, lambda draft: cancel_answered(draft, task.event_id, cause, initiated.control))
+        await self._tell(
+            task, lambda draft: cancel_answered(draft, task.event_id, cause, call.namespace, initiated.control)
+        )
         return True
 
 

@@ -2,6 +2,7 @@
 
 from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.update.v1 import Outcome
 from temporalio.api.update.v1 import Request as UpdateRequest
 
 from services.history.core.run import Run
@@ -39,10 +40,10 @@ def signal_link(namespace: str, run: Run, request_id: str) -> Link:
     return request_link(namespace, run, request_id, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
 
 
-def update_link(namespace: str, run: Run, request: UpdateRequest) -> Link:
-    """To the event that accepted an update; to the run alone when it was rejected and left no event."""
+def update_link(namespace: str, run: Run, request: UpdateRequest, outcome: Outcome | None) -> Link:
+    """To the event that accepted an update; to the run alone when it failed (the reference calls that rejected)."""
     info = run.info
-    if request.meta.update_id in run.updates:
+    if outcome is None or not outcome.HasField("failure"):
         accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
         return request_link(namespace, run, request.request_id, accepted)
     return Link(

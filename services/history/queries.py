@@ -112,7 +112,7 @@ class Queries(Room):
         answer = await self.engine.matching.query_workflow(call, queue, blob)
         if answer.completed_type == QueryResultType.QUERY_RESULT_TYPE_ANSWERED:
             return api.QueryWorkflowResponse(query_result=answer.query_result)
-        raise QueryFailed(answer.error_message, answer.failure)
+        raise QueryFailed(answer.error_message, answer.failure if answer.HasField("failure") else None)
 
 
 def _travels_with_task(entry: RunEntry) -> bool:
@@ -144,6 +144,6 @@ def _response(result: WorkflowQueryResult) -> api.QueryWorkflowResponse:
         case QueryResultType.QUERY_RESULT_TYPE_ANSWERED:
             return api.QueryWorkflowResponse(query_result=result.answer)
         case QueryResultType.QUERY_RESULT_TYPE_FAILED:
-            raise QueryFailed(result.error_message, result.failure)
+            raise QueryFailed(result.error_message, result.failure if result.HasField("failure") else None)
         case _:
             raise InvalidArgument("the worker answered the query with a result of unknown type")

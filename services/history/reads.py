@@ -85,9 +85,9 @@ class Reads(Room):
         request: api.GetWorkflowExecutionHistoryRequest,
         token: HistoryPageToken,
     ) -> bytes:
-        """Only the last event: of a closed run, or (not waiting) of one as it stands."""
-        if request.wait_new_event and entry.run.is_open:
-            return _response(b"", token)
+        """Only the last event, of a closed run; of an open one nothing, and a token for those who wait."""
+        if entry.run.is_open:
+            return _response(b"", token if request.wait_new_event else None)
         event = await self.engine.event(workflow, entry, entry.run.info.next_event_id - 1)
         return _response(History(events=[event]).SerializeToString(), None)
 

@@ -82,7 +82,9 @@ class Updates(Room):
             ),
             outcome=progress.outcome,
             stage=progress.stage,
-            link=update_link(call.namespace, entry.run, request.request) if progress.stage >= ACCEPTED else None,
+            link=update_link(call.namespace, entry.run, request.request, progress.outcome)
+            if progress.stage >= ACCEPTED
+            else None,
         )
 
     async def poll_workflow_execution_update(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from typing import Final
 
 from temporalio.api.common.v1 import Payload
 
@@ -76,15 +77,17 @@ class VisibilityWriter:
             await self._write()
 
 
+NOT_LISTED: Final = ("most_recent_worker_version_stamp", "auto_reset_points", "first_run_id")
+ONLY_CLOSED: Final = ("history_length", "history_size_bytes", "state_transition_count")
+
+
 def visibility_record(entry: RunEntry) -> VisibilityRecord:
     """What lists show of a run as it is now."""
     info = entry.run.info
     described = execution_info(entry.run)
     closed = bool(info.close_time_ns)
-    if not closed:
-        for name in ("history_length", "history_size_bytes", "state_transition_count"):
-            described.ClearField(name)
-    described.ClearField("most_recent_worker_version_stamp")
+    for name in NOT_LISTED if closed else NOT_LISTED + ONLY_CLOSED:
+        described.ClearField(name)
     return VisibilityRecord(
         namespace_id=info.namespace_id,
         workflow_id=info.workflow_id,

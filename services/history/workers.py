@@ -209,11 +209,12 @@ class ActivityTasks(Room):
         self, call: Call, request: api.RespondActivityTaskFailedRequest
     ) -> api.RespondActivityTaskFailedResponse:
         details = request.last_heartbeat_details if request.HasField("last_heartbeat_details") else None
+        failure = request.failure if request.HasField("failure") else None
         await self._answer(
             call,
             request.task_token,
             lambda draft, token: activities.fail_activity(
-                draft, token, request.failure, request.identity, details, request.cause
+                draft, token, failure, request.identity, details, request.cause
             ),
         )
         return api.RespondActivityTaskFailedResponse()
@@ -229,6 +230,8 @@ class ActivityTasks(Room):
     async def activity_task_token(self, call: Call, workflow_id: str, run_id: str, activity_id: str) -> bytes:
         workflow = self.engine.workflow(call.namespace_id, workflow_id)
         entry = await self.engine.run(workflow, run_id)
+        if not entry.run.is_open:
+            raise service_error(completed())
         activity = entry.run.activity_by_id(activity_id)
         if activity is None:
             raise NotFound(

@@ -82,6 +82,8 @@ class RunInfo(_message.Message):
     WORKER_IDENTITY_FIELD_NUMBER: _builtins.int
     UPDATE_COUNT_FIELD_NUMBER: _builtins.int
     RESET_POINTS_FIELD_NUMBER: _builtins.int
+    EXECUTION_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
+    RUN_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
     namespace_id: _builtins.str
     workflow_id: _builtins.str
     run_id: _builtins.str
@@ -129,6 +131,9 @@ class RunInfo(_message.Message):
     worker_identity: _builtins.str
     """of the worker that completed the last workflow task"""
     update_count: _builtins.int
+    execution_timeout_given: _builtins.bool
+    """event 1 has one, if only of zero: descriptions show it then"""
+    run_timeout_given: _builtins.bool
     @_builtins.property
     def retry_policy(self) -> _message_pb2.RetryPolicy: ...
     @_builtins.property
@@ -206,10 +211,12 @@ class RunInfo(_message.Message):
         worker_identity: _builtins.str = ...,
         update_count: _builtins.int = ...,
         reset_points: _message_pb2_1.ResetPoints | None = ...,
+        execution_timeout_given: _builtins.bool = ...,
+        run_timeout_given: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_given", b"execution_timeout_given", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_given", b"run_timeout_given", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

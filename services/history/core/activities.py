@@ -104,7 +104,7 @@ def complete_activity(draft: Draft, token: TaskToken, result: Payloads | None, i
 def fail_activity(
     draft: Draft,
     token: TaskToken,
-    failure: Failure,
+    failure: Failure | None,
     identity: str,
     last_heartbeat_details: Payloads | None = None,
     cause: ActivityTaskFailedCause.ValueType = ActivityTaskFailedCause.ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED,
@@ -115,9 +115,9 @@ def fail_activity(
         activity = copy_of(activity)
         activity.last_heartbeat_time_ns = draft.now_ns
         activity.heartbeat_details.CopyFrom(last_heartbeat_details)
-    retry = _retry(draft, activity, failure)
+    retry = _retry(draft, activity, failure or Failure())
     if retry.state == RetryState.RETRY_STATE_IN_PROGRESS:
-        _back_off(draft, activity, failure, retry.backoff_ns)
+        _back_off(draft, activity, failure or Failure(), retry.backoff_ns)
         return
     end_activity(
         draft,
@@ -207,7 +207,8 @@ def _back_off(draft: Draft, activity: Activity, failure: Failure, backoff_ns: in
     activity.backing_off = True
     activity.scheduled_time_ns = draft.now_ns + backoff_ns
     activity.current_retry_interval_ns = backoff_ns
-    activity.last_attempt_complete_time_ns = draft.now_ns
+    if not failure.HasField("timeout_failure_info"):
+        activity.last_attempt_complete_time_ns = draft.now_ns
     activity.last_heartbeat_time_ns = 0
     activity.started_time_ns = 0
     activity.request_id = ""
@@ -216,19 +217,20 @@ def _back_off(draft: Draft, activity: Activity, failure: Failure, backoff_ns: in
 
 
 def truncated(failure: Failure, bytes_max: int) -> Failure:
-    """What a pending activity keeps of its last failure; a large one loses its details. (limits_errors.md section 1)"""
+    """What a pending activity keeps of its last failure: a long one is cut. (limits_errors.md section 1)"""
     if failure.ByteSize() <= bytes_max:
         return failure
-    return Failure(
-        message=failure.message.encode()[: bytes_max // 2].decode(errors="ignore"),
-        source=failure.source,
-        stack_trace=failure.stack_trace.encode()[: bytes_max // 4].decode(errors="ignore"),
-        server_failure_info=ServerFailureInfo(
-            non_retryable=failure.application_failure_info.non_retryable
-            if failure.HasField("application_failure_info")
-            else failure.server_failure_info.non_retryable
-        ),
-    )
+    kept = copy_of(failure)
+    cut = Failure(message="Failure exceeds size limit.", source="Server")
+    cut.server_failure_info.CopyFrom(ServerFailureInfo())
+    cut.cause.CopyFrom(kept)
+    kept.ClearField("stack_trace")
+    kept.ClearField("cause")
+    over = cut.ByteSize() - failure.ByteSize() + kept.ByteSize() - bytes_max
+    if over > 0:
+        kept.message = kept.message.encode()[: max(len(kept.message.encode()) - over, 0)].decode(errors="ignore")
+    cut.cause.CopyFrom(kept)
+    return cut
 
 
 def advance_activity(draft: Draft, activity: Activity) -> None:
@@ -257,41 +259,28 @@ def _dispatch_again(draft: Draft, activity: Activity) -> None:
 
 
 def _time_out(draft: Draft, activity: Activity, kind: TimeoutType.ValueType) -> None:
-    failure = Failure(
-        message=f"activity {TIMEOUT_NAMES[kind]} timeout",
-        source="Server",
-        timeout_failure_info=TimeoutFailureInfo(
-            timeout_type=kind,
-            last_heartbeat_details=activity.heartbeat_details if activity.HasField("heartbeat_details") else None,
-        ),
-    )
+    """An attempt, or the whole activity, has taken too long: another attempt is made, or the workflow sees it."""
+    failure = _timeout_failure(kind, f"activity {TIMEOUT_NAMES[kind]} timeout")
+    state = RetryState.RETRY_STATE_TIMEOUT
     if kind in (TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE, TimeoutType.TIMEOUT_TYPE_HEARTBEAT):
         retry = _retry(draft, activity, failure)
         if retry.state == RetryState.RETRY_STATE_IN_PROGRESS:
             _back_off(draft, activity, failure, retry.backoff_ns)
             return
-        if retry.state == RetryState.RETRY_STATE_TIMEOUT:
-            failure = _schedule_to_close_failure(activity)
         state = retry.state
-    else:
-        state = RetryState.RETRY_STATE_TIMEOUT
-        if activity.HasField("last_failure"):
-            failure.cause.CopyFrom(activity.last_failure)
+    if state == RetryState.RETRY_STATE_TIMEOUT and kind != TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+        failure = _timeout_failure(TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, NO_TIME_LEFT)
+    if activity.HasField("heartbeat_details"):
+        failure.timeout_failure_info.last_heartbeat_details.CopyFrom(activity.heartbeat_details)
+    if activity.HasField("last_failure"):
+        failure.cause.CopyFrom(activity.last_failure)
     end_activity(
-        draft,
-        activity,
-        ActivityTaskTimedOutEventAttributes(failure=failure, retry_state=state),
-        started=False,
+        draft, activity, ActivityTaskTimedOutEventAttributes(failure=failure, retry_state=state), started=False
     )
 
 
-def _schedule_to_close_failure(activity: Activity) -> Failure:
-    """No time is left for the retry of a timed-out attempt: it is the whole activity that timed out."""
-    return Failure(
-        message="Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying",
-        source="Server",
-        timeout_failure_info=TimeoutFailureInfo(
-            timeout_type=TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE,
-            last_heartbeat_details=activity.heartbeat_details if activity.HasField("heartbeat_details") else None,
-        ),
-    )
+NO_TIME_LEFT = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying"
+
+
+def _timeout_failure(kind: TimeoutType.ValueType, message: str) -> Failure:
+    return Failure(message=message, source="Server", timeout_failure_info=TimeoutFailureInfo(timeout_type=kind))

@@ -58,6 +58,8 @@ def _started(run: Run, event: HistoryEvent, _: Changes) -> None:
     info.backoff_deadline_ns = event_time_ns + backoff_ns if backoff_ns else 0
     info.execution_timeout_ns = ns_of(started.workflow_execution_timeout)
     info.run_timeout_ns = ns_of(started.workflow_run_timeout)
+    info.execution_timeout_given = started.HasField("workflow_execution_timeout")
+    info.run_timeout_given = started.HasField("workflow_run_timeout")
     info.task_timeout_ns = ns_of(started.workflow_task_timeout)
     if started.HasField("workflow_execution_expiration_time"):
         info.execution_deadline_ns = ns_of(started.workflow_execution_expiration_time)

@@ -26,6 +26,7 @@ from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 
 BARE_TASK_DISTANCE = 2  # the last task's start, its completion, then the speculative task
 DISCARDED_EVENTS_MAX = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
+RETURNED_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"  # the reference's, seen in histories
 UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
 
@@ -241,7 +242,7 @@ def _start_next(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> b
         draft,
         scheduled_event_id=task.scheduled_event_id,
         stamp=task.attempt,
-        request_id=draft.given.request_id,
+        request_id=RETURNED_REQUEST_ID,
         identity=request.identity,
         worker_version=request.worker_version_stamp if request.HasField("worker_version_stamp") else None,
     )

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from temporalio.api.history.v1 import History
 
 from services.history.core.apply import Changes, apply
-from services.history.core.growing_set import GrowingSet
 from services.history.core.run import Run, copy_of
 from services.protos.run_pb2 import Activity, Buffered, RunInfo, WorkflowTask
 
@@ -79,7 +78,6 @@ def settled(run: Run) -> Run:
     """A copy of `run` without what no event speaks of."""
     bare = run.fork()
     bare.admitted.clear()
-    bare.signal_requests = GrowingSet()
     for name in UNSPOKEN:
         bare.info.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
     _settle_task(bare.info)

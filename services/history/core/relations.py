@@ -123,6 +123,7 @@ def signal_answered(
     draft: Draft,
     initiated_event_id: int,
     cause: SignalExternalWorkflowExecutionFailedCause.ValueType | None,
+    namespace: str,
     control: str = "",
 ) -> None:
     """The external signal was delivered (`cause` None) or could not be."""
@@ -136,7 +137,7 @@ def signal_answered(
         draft.add(
             ExternalWorkflowExecutionSignaledEventAttributes(
                 initiated_event_id=initiated_event_id,
-                namespace=sent.namespace,
+                namespace=namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,
                 control=control,
@@ -146,7 +147,7 @@ def signal_answered(
         draft.add(
             SignalExternalWorkflowExecutionFailedEventAttributes(
                 cause=cause,
-                namespace=sent.namespace,
+                namespace=namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,
                 initiated_event_id=initiated_event_id,
@@ -160,6 +161,7 @@ def cancel_answered(
     draft: Draft,
     initiated_event_id: int,
     cause: CancelExternalWorkflowExecutionFailedCause.ValueType | None,
+    namespace: str,
     control: str = "",
 ) -> None:
     """The external cancel request was delivered (`cause` None) or could not be."""
@@ -173,7 +175,7 @@ def cancel_answered(
         draft.add(
             ExternalWorkflowExecutionCancelRequestedEventAttributes(
                 initiated_event_id=initiated_event_id,
-                namespace=sent.namespace,
+                namespace=namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,
             )
@@ -182,7 +184,7 @@ def cancel_answered(
         draft.add(
             RequestCancelExternalWorkflowExecutionFailedEventAttributes(
                 cause=cause,
-                namespace=sent.namespace,
+                namespace=namespace,
                 namespace_id=sent.namespace_id,
                 workflow_execution=execution,
                 initiated_event_id=initiated_event_id,

@@ -88,7 +88,7 @@ def started_attributes(
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = ns_of(request.workflow_execution_timeout)
-    if run_timeout_ns:
+    if run_timeout_ns or parent is not None:
         started.workflow_run_timeout.CopyFrom(duration(run_timeout_ns))
     if execution_timeout_ns:
         started.workflow_execution_timeout.CopyFrom(duration(execution_timeout_ns))
@@ -144,7 +144,6 @@ def following_attributes(
             getattr(started, name).CopyFrom(getattr(info, name))
     _forget_builds(started)
     started.ClearField("continued_failure")
-    started.workflow_run_timeout.CopyFrom(duration(info.run_timeout_ns))
     started.prev_auto_reset_points.CopyFrom(info.reset_points)
     for point in started.prev_auto_reset_points.points:
         if not point.HasField("expire_time"):
@@ -176,7 +175,7 @@ def follow(draft: Draft, run_id: str, started: WorkflowExecutionStartedEventAttr
         namespace_id=info.namespace_id,
         workflow_id=info.workflow_id,
         run_id=run_id,
-        create_request_id=run_id,
+        create_request_id=draft.given.request_id or run_id,
         started=started,
         user_metadata=info.user_metadata if info.HasField("user_metadata") else None,
     ).decision()

@@ -168,6 +168,8 @@ def time_out_task(draft: Draft) -> None:
     task = copy_of(info.task)
     started = bool(task.started_event_id)
     if task.attempt == 1:
+        if task.kind == WorkflowTask.SPECULATIVE:
+            info.task.identity = ""  # as any start of a speculative task that is written before its completion
         draft.write_owed_task_events()
         kind = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE if started else TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
         draft.add(

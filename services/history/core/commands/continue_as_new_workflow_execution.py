@@ -96,6 +96,8 @@ def _started(
     started.task_queue.CopyFrom(
         TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL)
     )
+    if not started.HasField("workflow_run_timeout"):
+        started.workflow_run_timeout.CopyFrom(duration(0))
     if ns_of(asked.workflow_run_timeout):
         left_ns = info.execution_deadline_ns - draft.now_ns if info.execution_deadline_ns else 0
         asked_ns = ns_of(asked.workflow_run_timeout)
