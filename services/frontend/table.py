@@ -80,11 +80,8 @@ def _all_methods() -> Iterable[tuple[str, type[Any]]]:
 
 def method_names(module: ModuleType) -> list[str]:
     """A service's methods, told from its messages: that spares every start the import of service descriptors."""
-    return [
-        name.removesuffix("Request")
-        for name in sorted(vars(module))
-        if name.endswith("Request") and hasattr(module, f"{name.removesuffix('Request')}Response")
-    ]
+    names = (name.removesuffix("Request") for name in vars(module) if name.endswith("Request"))
+    return sorted(name for name in names if hasattr(module, f"{name}Response"))
 
 
 def _snake(name: str) -> str:

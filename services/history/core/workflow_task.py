@@ -87,6 +87,8 @@ def start_task(
     if task.started_event_id:
         if task.request_id != request_id:
             raise task_not_found()
+        if durable:
+            draft.touch()  # it may have been taken without that first, and whoever kept the task now forgets it
         return
     if task.kind == WorkflowTask.TRANSIENT and task.scheduled_event_id != info.next_event_id:
         _make_normal(draft)
