@@ -2,7 +2,14 @@
 
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import Aborted, InvalidArgument, MultiOperationFailed, NamespaceNotFound, ServiceError
+from services.errors import (
+    Aborted,
+    InvalidArgument,
+    MultiOperationFailed,
+    NamespaceNotFound,
+    ServiceError,
+    WorkflowExecutionAlreadyStarted,
+)
 from services.frontend.backends import Backends
 from services.frontend.starts import StartRules
 from services.frontend.workflows import Workflows
@@ -34,7 +41,10 @@ class UpdateWithStart:
         errors = [self._why_not_start(call, start), self._why_not_update(call, start, update)]
         if any(errors):
             raise MultiOperationFailed(FAILED, [error or Aborted(ABORTED) for error in errors])
-        return await self._history.execute_multi_operation(call, request)
+        try:
+            return await self._history.execute_multi_operation(call, request)
+        except WorkflowExecutionAlreadyStarted as error:
+            raise MultiOperationFailed(FAILED, [error, Aborted(ABORTED)]) from error
 
     def _why_not_start(self, call: Call, start: api.StartWorkflowExecutionRequest) -> ServiceError | None:
         try:

@@ -21,7 +21,7 @@ KEYWORD, INT = cast(IndexedValueType, 2), cast(IndexedValueType, 3)
 
 
 class Recorder:
-    """A client of any service: keeps every request and answers with what a test laid ready, else with nothing."""
+    """A client of any service: keeps every request, and answers with (or raises) what a test laid ready, else None."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Any]] = []
@@ -30,7 +30,10 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         async def record(_call: Call, *arguments: Any) -> Any:
             self.requests.append((name, arguments[0] if len(arguments) == 1 else arguments))
-            return self.answers.get(name)
+            answer = self.answers.get(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
         return record
 

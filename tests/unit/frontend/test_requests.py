@@ -18,6 +18,7 @@ from services.errors import (
     MultiOperationFailed,
     PermissionDenied,
     ServiceError,
+    WorkflowExecutionAlreadyStarted,
 )
 from tests.unit.frontend.conftest import Desk
 from tests.unit.frontend.test_starts import start
@@ -151,6 +152,17 @@ async def test_update_with_start_is_a_start_and_an_update(desk: Desk) -> None:
             await desk.ask(together(*operations))
     await desk.ask(together(start(), update()))
     desk.history.only("execute_multi_operation")
+
+
+async def test_a_start_that_is_refused_aborts_the_update(desk: Desk) -> None:
+    refusal = WorkflowExecutionAlreadyStarted("running", "request", "run")
+    desk.history.answers["execute_multi_operation"] = refusal
+    with pytest.raises(MultiOperationFailed) as refused:
+        await desk.ask(together(start(), update()))
+    first, second = refused.value.errors
+    assert first is refusal
+    assert isinstance(second, Aborted)
+    assert refused.value.code == refusal.code
 
 
 @pytest.mark.parametrize(
