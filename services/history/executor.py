@@ -220,7 +220,7 @@ class OutboxExecutor:
             workflow_id=info.parent.workflow_id,
             run_id=info.parent.run_id,
             initiated_event_id=info.parent.initiated_event_id,
-            child=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.first_execution_run_id),
+            child=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
             status=info.status,
         )
         _fill_result(report, close)

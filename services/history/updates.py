@@ -1,6 +1,8 @@
 """UpdateWorkflowExecution and its polls: admitted in memory, waited for until the stage the caller asked for."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
@@ -8,9 +10,8 @@ from temporalio.api.update.v1 import Outcome, UpdateRef
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
-from services.errors import Aborted, NotFound, ServiceError
+from services.errors import Aborted, MultiOperationFailed, NotFound, ServiceError
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
-from services.history.core.run import RUNNING
 from services.history.core.updates import admit_update, closed_outcome
 from services.history.links import update_link
 from services.history.room import Room
@@ -145,7 +146,7 @@ def _outcome(event: HistoryEvent) -> Outcome:
 
 
 class UpdateWithStart(Starts, Updates):
-    """ExecuteMultiOperation: a start and an update, taken in together."""
+    """ExecuteMultiOperation: a start and an update, taken in under one lock; each failure aborts the other."""
 
     async def execute_multi_operation(
         self, call: Call, request: api.ExecuteMultiOperationRequest
@@ -154,19 +155,41 @@ class UpdateWithStart(Starts, Updates):
         update = request.operations[1].update_workflow
         workflow = self.engine.workflow(call.namespace_id, start.workflow_id)
         async with workflow.lock:
-            current = await self.engine.current(workflow)
-            known = current is not None and update.request.meta.update_id in (
-                (await self.engine.run(workflow, current.run_id)).run.updates
-            )
-            if known and current is not None and current.status != RUNNING:
-                entry = await self.engine.run(workflow, current.run_id)
-                started = await self._started_reply(call, workflow, entry, start, started=False)
+            known = await self._run_that_knows(workflow, update.request.meta.update_id)
+            if known is not None:
+                entry = known
+                started = api.StartWorkflowExecutionResponse(run_id=entry.run.info.run_id, status=entry.run.info.status)
             else:
-                started = await self.start_locked(workflow, call, start)
+                started = await _or_failed(self.start_locked(workflow, call, start), failed=0)
                 entry = await self.engine.run(workflow, started.run_id)
-            await self.admit(workflow, entry, update)
-        updated = await self.wait(call, workflow, entry, update)
+                if not started.started:
+                    started.first_execution_run_id = ""
+            await _or_failed(self.admit(workflow, entry, update), failed=1)
+        updated = await _or_failed(self.wait(call, workflow, entry, update), failed=1)
+        if known is not None:
+            updated.ClearField("link")
         response = api.ExecuteMultiOperationResponse()
         response.responses.add().start_workflow.CopyFrom(started)
         response.responses.add().update_workflow.CopyFrom(updated)
         return response
+
+    async def _run_that_knows(self, workflow: WorkflowEntry, update_id: str) -> RunEntry | None:
+        """The current run if the update was asked for before: then nothing is started."""
+        current = await self.engine.current(workflow)
+        if current is None:
+            return None
+        entry = await self.engine.run(workflow, current.run_id)
+        return entry if update_id in entry.run.updates or update_id in entry.run.admitted else None
+
+
+T = TypeVar("T")
+
+
+async def _or_failed(operation: Awaitable[T], *, failed: int) -> T:
+    """Tells a failure of operation number `failed` as that of the whole."""
+    try:
+        return await operation
+    except ServiceError as error:
+        errors: list[ServiceError] = [Aborted("Operation was aborted."), Aborted("Operation was aborted.")]
+        errors[failed] = error
+        raise MultiOperationFailed("Update-with-Start could not be executed.", errors) from error

@@ -221,7 +221,7 @@ def truncated(failure: Failure, bytes_max: int) -> Failure:
     if failure.ByteSize() <= bytes_max:
         return failure
     kept = copy_of(failure)
-    cut = Failure(message="Failure exceeds size limit.", source="Server")
+    cut = Failure(message="Failure exceeds size limit.")
     cut.server_failure_info.CopyFrom(ServerFailureInfo())
     cut.cause.CopyFrom(kept)
     kept.ClearField("stack_trace")

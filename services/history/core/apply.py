@@ -102,7 +102,6 @@ def _closed(status: WorkflowExecutionStatus.ValueType) -> Callable[[Run, History
         attributes = getattr(event, event.WhichOneof("attributes") or "")
         info.new_execution_run_id = getattr(attributes, "new_execution_run_id", "")
         info.backoff_deadline_ns = 0
-        info.ClearField("task")
 
     return fold
 
@@ -172,25 +171,29 @@ def _note_build(run: Run, event: HistoryEvent) -> None:
     info, completed = run.info, event.workflow_task_completed_event_attributes
     checksum, build_id = completed.binary_checksum, completed.worker_version.build_id
     points = info.reset_points.points
-    if any(point.binary_checksum == checksum and point.build_id == build_id for point in points):
-        return
-    points.add(
-        binary_checksum=checksum,
-        build_id=build_id,
-        run_id=info.run_id,
-        first_workflow_task_completed_id=event.event_id,
-        create_time=event.event_time,
-        resettable=True,
-    )
-    del points[:-RESET_POINTS_MAX]
-    builds = ["unversioned", f"unversioned:{build_id}"] if build_id else ["unversioned"]
-    known = json.loads(info.search_attributes.indexed_fields["BuildIds"].data or b"[]")
-    info.search_attributes.indexed_fields["BuildIds"].CopyFrom(
-        Payload(
-            metadata={"encoding": b"json/plain", "type": b"KeywordList"},
-            data=json.dumps(known + [build for build in builds if build not in known], separators=(",", ":")).encode(),
+    if not any(point.binary_checksum == checksum and point.build_id == build_id for point in points):
+        points.add(
+            binary_checksum=checksum,
+            build_id=build_id,
+            run_id=info.run_id,
+            first_workflow_task_completed_id=event.event_id,
+            create_time=event.event_time,
+            resettable=True,
         )
-    )
+        del points[:-RESET_POINTS_MAX]
+    if run.build_id != build_id:
+        run.build_id = build_id
+        _index_build(run, build_id)
+
+
+def _index_build(run: Run, build_id: str) -> None:
+    indexed = run.info.search_attributes.indexed_fields["BuildIds"]
+    known = json.loads(indexed.data or b"[]")
+    builds = ["unversioned", f"unversioned:{build_id}"] if build_id else ["unversioned"]
+    new = [build for build in builds if build not in known]
+    if new:
+        data = json.dumps(known + new, separators=(",", ":")).encode()
+        indexed.CopyFrom(Payload(metadata={"encoding": b"json/plain", "type": b"KeywordList"}, data=data))
 
 
 def _task_ended(run: Run, _event: HistoryEvent, _: Changes) -> None:

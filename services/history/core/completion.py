@@ -140,7 +140,7 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
         identity=request.identity,
         eager_request_id=given.request_id,
     )
-    if run.info.reset_points != draft.info.reset_points:
+    if run.build_id != draft.run.build_id:
         draft.push(Task.UPDATE_VISIBILITY)  # BuildIds changed
     _keep_stickiness(draft, request)
     _take_commands(draft, request, completion)

@@ -46,6 +46,7 @@ class Run:
     buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
     updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
+    build_id: str | None = None  # whose last completion is in the search attributes; None: look
 
     @property
     def is_open(self) -> bool:
@@ -65,6 +66,7 @@ class Run:
             self.buffered.copy(),
             self.updates.copy(),
             self.admitted.copy(),
+            self.build_id,
         )
 
     def activity_by_id(self, activity_id: str) -> Activity | None:
