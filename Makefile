@@ -1,44 +1,56 @@
-# Every command a user or developer needs. `make run` and `make test` work on a fresh clone.
+# Every command a user or developer needs. All of them set up what they need, on a fresh clone too.
 SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.installed
-DATA ?= .data/perdure.db
+PORT := 7233
+DATA := .data/perdure.db
 
-.PHONY: setup run test demo bench conformance lint proto clean
+.PHONY: help setup run demo test test-quick conformance bench lint proto clean
 
-setup: $(STAMP)
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+setup: $(STAMP) ## install Perdure and its locked dependencies in .venv, with the newest Python found
+
+# The .venv is made anew when what is locked has changed: it holds that and nothing else.
 $(STAMP): requirements.lock pyproject.toml
-	@python=$$(scripts/find-python) && { [ -x $(BIN)/python ] || "$$python" -m venv .venv; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@cmp -s requirements.lock .venv/requirements.lock || { \
+	  python=$$(scripts/find-python) && echo "perdure: setting up .venv with $$python" && \
+	  "$$python" -m venv --clear .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  cp requirements.lock .venv/; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: setup
+run: setup ## serve on 127.0.0.1:7233, data in .data/perdure.db (PORT=..., DATA=...)
 	@mkdir -p $(dir $(DATA))
-	exec $(BIN)/perdure server start-dev --ip 127.0.0.1 --port 7233 --db-filename $(DATA)
+	@exec $(BIN)/perdure server start-dev --ip 127.0.0.1 --port $(PORT) --db-filename $(DATA)
 
-test: setup
-	$(BIN)/python -m pytest -q
+demo: setup ## move money, kill the server in the middle, show that nothing is lost
+	@$(BIN)/python scripts/demo.py
 
-demo: setup
-	$(BIN)/python scripts/demo.py
+test: setup ## run all tests (PYTEST=... for pytest's options)
+	$(BIN)/python -m pytest -q $(PYTEST)
 
-bench: setup
-	$(BIN)/python -m tests.bench $(BENCH)
+test-quick: setup ## run the tests that need no second server and no kills
+	$(BIN)/python -m pytest -q tests/unit tests/store $(PYTEST)
 
-conformance: setup
-	$(BIN)/python -m tests.conformance
+conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern)
+	@$(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)')
 
-lint: setup
+bench: setup ## measure against the official dev server (BENCH="--quick" for half a minute)
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+lint: setup ## check style, types, imports between rooms, and generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	scripts/proto --check
+	$(BIN)/python -m services.frontend.compatibility --check
 
-proto: setup
+proto: setup ## generate services/protos from protos/
 	scripts/proto
 
-clean:
+clean: ## remove .venv and what was built; data stays
 	rm -rf .venv build dist *.egg-info
