@@ -71,7 +71,7 @@ def rebuild(
         run.info.history_bytes += len(blob)
     for entry in buffered.values():
         apply(run, entry.event, changes)
-    _settle_closed(run)
+    _settle(run)
     return run
 
 
@@ -83,12 +83,13 @@ def settled(run: Run) -> Run:
         bare.info.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
     _settle_task(bare.info)
     bare.activities = {key: _settled_activity(activity) for key, activity in run.activities.items()}
-    _settle_closed(bare)
+    _settle(bare)
     return bare
 
 
-def _settle_closed(run: Run) -> None:
+def _settle(run: Run) -> None:
     """A closed run has no activities: one that its last commands canceled has ended without an event."""
+    run.build_id = None
     if not run.is_open:
         run.activities.clear()
         run.activity_ids.clear()

@@ -61,7 +61,7 @@ def check(shell: Shell) -> None:
             tasks_are_pushed(run, shell.pushed | (shell.memory_pushed if run is shell.run else set()))
     if stored.is_open:
         deadlines_are_covered(shell, stored)
-    assert shell.run.is_open or not shell.run.info.HasField("task"), "a closed run has a workflow task"
+    assert shell.run.is_open or not shell.run.info.task.started_event_id, "a worker has a task of a closed run"
 
 
 def rebuilds_from_history(shell: Shell, run: Run) -> None:
@@ -95,7 +95,7 @@ def ids_are_contiguous(events: list[HistoryEvent]) -> None:
 
 def references_hold(events: list[HistoryEvent]) -> None:
     """Every id of another event is that of an earlier event of the right type."""
-    pairs: Counter[tuple[str, int]] = Counter()
+    pairs: Counter[tuple[str, str, int]] = Counter()
     for event in events:
         kind = event.WhichOneof("attributes") or ""
         attributes = getattr(event, kind)
@@ -106,9 +106,11 @@ def references_hold(events: list[HistoryEvent]) -> None:
                 found = events[value - 1].WhichOneof("attributes") or ""
                 assert found == wanted, f"{kind}.{field.name} = {value} is {found}"
                 _same_subject(event, events[value - 1], field.name)
-        if _is_ending(kind):
-            pairs[kind.split("_task_")[0].split("_execution_")[0], _subject(attributes)] += 1
-    assert not [pair for pair, count in pairs.items() if count > 1], "something ended twice"
+        if kind.startswith(("activity_task_", "workflow_task_", "child_workflow_execution_", "timer_")):
+            step = "cancel" if "_cancel_requested_" in kind else "start" if "_started_" in kind else "end"
+            pairs[step, kind[:8], _subject(attributes, event.event_id)] += "_scheduled_" not in kind
+    once = [pair for pair, count in pairs.items() if count > 1 and pair[0] != "cancel"]
+    assert not once, f"these happened more than once: {once}"
 
 
 REFERENCES = {
@@ -155,13 +157,10 @@ def _same_subject(event: HistoryEvent, earlier: HistoryEvent, field: str) -> Non
         assert here.scheduled_event_id == there.scheduled_event_id
 
 
-def _subject(attributes: object) -> int:
-    return getattr(attributes, "scheduled_event_id", 0) or getattr(attributes, "initiated_event_id", 0)
-
-
-def _is_ending(kind: str) -> bool:
-    noun = kind.startswith(("activity_task_", "workflow_task_", "child_workflow_execution_"))
-    return noun and not any(word in kind for word in ("_scheduled_", "_started_", "_cancel_requested_"))
+def _subject(attributes: object, own_id: int = 0) -> int:
+    """The event that began what `attributes` speak of; for a timer's start its own."""
+    names = ("scheduled_event_id", "initiated_event_id", "started_event_id")
+    return next((getattr(attributes, name) for name in names if getattr(attributes, name, 0)), own_id)
 
 
 def commands_stand_together(events: list[HistoryEvent]) -> None:

@@ -122,7 +122,7 @@ class Life:
         run = self.shell.run
         waiting = [a for a in run.activities.values() if not a.started_time_ns and not a.backing_off]
         task_started = bool(run.info.task.started_event_id)
-        task_waits = run.info.HasField("task") and not task_started
+        task_waits = run.is_open and run.info.HasField("task") and not task_started
         started = [activity_token(a) for a in run.activities.values() if a.started_time_ns]
         steps: list[tuple[int, object, Callable[[], None]]] = [
             (4, True, self.pass_time),

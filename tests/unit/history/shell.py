@@ -41,6 +41,8 @@ from tests.unit.history.snapshot import snapshot
 NAMESPACE, NAMESPACE_ID, QUEUE, WORKER = "default", "namespace-1", "queue", "worker-1"
 START_NS = 1_000_000 * SECOND
 
+WAKES_MAX = 200  # in one stretch of time
+
 Push = tuple[int, int, int]  # the kind, event id and stamp of an outbox task for workers
 
 
@@ -133,7 +135,7 @@ class Shell:
             assert kept == (None,), "a decision for memory alone writes something"
         self.run = decision.run
         task = self.run.info.task
-        if not decision.durable and task_deadline(self.run.info):
+        if not decision.durable and self.run.is_open and task_deadline(self.run.info):
             self.memory_wakes.append(task_deadline(self.run.info))
         if task.kind == WorkflowTask.SPECULATIVE and not task.started_event_id:
             self.memory_pushed.add((Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
@@ -174,9 +176,10 @@ class Shell:
 
     def advance(self, delta_ns: int) -> None:
         """Time passes, and every wake that is due by then fires when it is."""
-        until_ns = self.now_ns + delta_ns
+        until_ns, fired = self.now_ns + delta_ns, 0
         while due := [at for at in (*self.wakes, *self.memory_wakes) if at <= until_ns]:
-            fired_ns = min(due)
+            fired_ns, fired = min(due), fired + 1
+            assert fired < WAKES_MAX, f"the wake at {fired_ns} is armed again and again"
             self.now_ns = max(self.now_ns, fired_ns)
             self.decide(partial(wake, fired_at_ns=fired_ns))
             (self.wakes if fired_ns in self.wakes else self.memory_wakes).remove(fired_ns)
