@@ -27,7 +27,7 @@ class Visibility:
     """ListWorkflowExecutions and its older kin, CountWorkflowExecutions."""
 
     def __init__(self, backends: Backends) -> None:
-        self._store, self._config = backends.visibility, backends.config
+        self._store, self._config, self._namespaces = backends.visibility, backends.config, backends.namespaces
 
     async def list_workflow_executions(self, call: Call, request: api.ListWorkflowExecutionsRequest) -> bytes:
         return await self._list(call, request.query, request.page_size, request.next_page_token)
@@ -60,7 +60,8 @@ class Visibility:
         self, call: Call, request: api.CountWorkflowExecutionsRequest
     ) -> api.CountWorkflowExecutionsResponse:
         try:
-            groups = await self._store.count_visibility(call.namespace_id, request.query)
+            types = self._namespaces.by_id(call.namespace_id).search_attribute_types
+            groups = await self._store.count_visibility(call.namespace_id, request.query, types)
         except InvalidQuery as error:
             raise InvalidArgument(str(error)) from error
         response = api.CountWorkflowExecutionsResponse(count=sum(count for _, count in groups))
@@ -73,7 +74,8 @@ class Visibility:
         most = self._config.get(limits.VISIBILITY_MAX_PAGE, call.namespace)
         size = page_size if 0 < page_size <= most else most
         try:
-            records, next_token = await self._store.list_visibility(call.namespace_id, query, size, token)
+            types = self._namespaces.by_id(call.namespace_id).search_attribute_types
+            records, next_token = await self._store.list_visibility(call.namespace_id, query, types, size, token)
         except InvalidQuery as error:
             raise InvalidArgument(str(error)) from error
         parts = [_field(_EXECUTIONS, record.blob) for record in records]

@@ -5,7 +5,8 @@ import json
 import logging
 from typing import Final
 
-from temporalio.api.common.v1 import Payload
+from temporalio.api.common.v1 import Payload, SearchAttributes
+from temporalio.api.enums.v1 import IndexedValueType
 
 from services.errors import NotFound
 from services.history.cache import RunEntry
@@ -13,7 +14,8 @@ from services.history.describe import execution_info
 from services.history.engine import Engine
 from services.history.outbox import Key
 from services.history.shard import Shard
-from services.persistence import TaskCategory, VisibilityRecord
+from services.persistence import SearchAttributeTypes, TaskCategory, VisibilityRecord
+from services.persistence.visibility_values import datetime_ns
 from services.protos.run_pb2 import Task
 from services.runtime import TimerHandle
 
@@ -67,7 +69,8 @@ class VisibilityWriter:
             entry = await self._engine.run(workflow, task.run_id)
         except NotFound:
             return None
-        return visibility_record(entry)
+        types = self._engine.namespaces.by_id(task.namespace_id).search_attribute_types
+        return visibility_record(entry, types)
 
     async def drain(self) -> None:
         """Writes what is waiting."""
@@ -81,7 +84,7 @@ NOT_LISTED: Final = ("most_recent_worker_version_stamp", "auto_reset_points", "f
 ONLY_CLOSED: Final = ("history_length", "history_size_bytes", "state_transition_count")
 
 
-def visibility_record(entry: RunEntry) -> VisibilityRecord:
+def visibility_record(entry: RunEntry, types: SearchAttributeTypes) -> VisibilityRecord:
     """What lists show of a run as it is now."""
     info = entry.run.info
     described = execution_info(entry.run)
@@ -107,17 +110,28 @@ def visibility_record(entry: RunEntry) -> VisibilityRecord:
         history_bytes=described.history_size_bytes,
         state_transitions=described.state_transition_count,
         blob=described.SerializeToString(),
-        search_attributes={
-            name: value
-            for name, payload in info.search_attributes.indexed_fields.items()
-            if (value := decoded(payload)) is not None
-        },
+        search_attributes=searchable(info.search_attributes, types),
     )
 
 
-def decoded(payload: Payload) -> object:
-    """A search attribute's value; None when it is not JSON (then it cannot be searched for)."""
+def searchable(attributes: SearchAttributes, types: SearchAttributeTypes) -> dict[str, object]:
+    """The values as lists compare them. What the namespace has no attribute for any more cannot be searched for."""
+    values = {
+        name: _value(payload, types[name]) for name, payload in attributes.indexed_fields.items() if name in types
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _value(payload: Payload, kind: IndexedValueType.ValueType) -> object:
+    """None when it was unset, or is nothing that can be compared."""
     try:
-        return json.loads(payload.data)
+        value = json.loads(payload.data)
     except ValueError:
         return None
+    if kind == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST:
+        return value if isinstance(value, list) and value else None
+    if isinstance(value, list):
+        value = value[0] if len(value) == 1 else None
+    if kind == IndexedValueType.INDEXED_VALUE_TYPE_DATETIME:
+        return datetime_ns(value) if isinstance(value, str) else None
+    return value

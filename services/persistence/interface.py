@@ -5,10 +5,15 @@ outcome; `UnknownOutcome` means that the write may or may not have happened and 
 re-acquires the shard under a new fence and reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+from temporalio.api.enums.v1 import IndexedValueType
+
+SearchAttributeTypes: TypeAlias = Mapping[str, IndexedValueType.ValueType]
+"""The search attributes of a namespace by name: its own and the predefined ones. The system's are every store's own."""
 
 
 class StoreError(Exception):
@@ -187,7 +192,7 @@ class VisibilityRecord:
     """What lists show of a run. `version` orders writes: an older one never replaces a newer one.
 
     `blob` is a serialized temporal.api.workflow.v1.WorkflowExecutionInfo. `search_attributes` holds the decoded custom
-    and predefined attributes by name (str, int, float, bool, list[str]); datetimes are RFC 3339 strings in UTC.
+    and predefined attributes by name (str, int, float, bool, list[str]); datetimes are nanoseconds since the epoch.
     """
 
     namespace_id: str
@@ -310,7 +315,7 @@ class VisibilityStore(Protocol):
     async def delete_visibility(self, namespace_id: str, run_id: str) -> None: ...
 
     async def list_visibility(
-        self, namespace_id: str, query: str, page_size: int, after: bytes
+        self, namespace_id: str, query: str, types: SearchAttributeTypes, page_size: int, after: bytes
     ) -> tuple[Sequence[VisibilityRecord], bytes]:
         """One page in the order COALESCE(close, max) desc, start desc, run id; and the token of the next (b"" = last).
 
@@ -318,7 +323,9 @@ class VisibilityStore(Protocol):
         """
         ...
 
-    async def count_visibility(self, namespace_id: str, query: str) -> Sequence[tuple[Sequence[object], int]]:
+    async def count_visibility(
+        self, namespace_id: str, query: str, types: SearchAttributeTypes
+    ) -> Sequence[tuple[Sequence[object], int]]:
         """Counts per group; one group with no values when the query has no GROUP BY."""
         ...
 

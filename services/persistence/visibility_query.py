@@ -13,10 +13,20 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from services.persistence.interface import InvalidQuery
-from services.persistence.visibility_values import Value, typed
+from services.persistence.interface import InvalidQuery, SearchAttributeTypes
+from services.persistence.visibility_values import (
+    Attribute,
+    AttributeType,
+    Value,
+    attribute,
+    check_operator,
+    check_range,
+    typed,
+)
+
+T = TypeVar("T")
 
 # The columns that the reference's `select * from table1 where ` puts before the filter, and its parser reads one ahead.
 POSITION_OF_CONDITION = 28
@@ -69,9 +79,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """`name operator values`. Values of system attributes are in the form in which stores hold them (typed)."""
+    """`attribute operator values`. Values are in the form in which stores hold them (typed)."""
 
-    name: str
+    attribute: Attribute
     operator: str  # = != < <= > >= IN BETWEEN STARTS_WITH "IS NULL"
     values: tuple[Value, ...]
 
@@ -95,6 +105,8 @@ class Or:
 
 Condition = Predicate | Not | And | Or
 
+_NOTHING = Predicate(Attribute("", AttributeType.KEYWORD, ""), "IS NULL", ())  # in the place of what was refused
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -104,9 +116,9 @@ class Query:
     group_by: str = ""
 
 
-def parse(text: str) -> Query:
-    """Reads a filter. Raises InvalidQuery."""
-    return _Parser(text).query()
+def parse(text: str, types: SearchAttributeTypes) -> Query:
+    """Reads a filter. `types`: the search attributes of the namespace. Raises InvalidQuery."""
+    return _Parser(text.strip(), types).query()
 
 
 def tokens(text: str) -> list[Token]:
@@ -141,8 +153,9 @@ def _unescape(text: str, quote: str) -> str:
 class _Parser:
     """Recursive descent. What is wrong but not with the syntax is kept until the end has been reached."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, types: SearchAttributeTypes) -> None:
         self._tokens = tokens(text)
+        self._types = types
         self._at = 0
         self._offset = POSITION_OF_CONDITION
         self._refusal: InvalidQuery | None = None
@@ -163,7 +176,8 @@ class _Parser:
         if self._take("limit"):
             self._refuse("operation is not supported: 'LIMIT' clause")
             self._at = len(self._tokens) - 1
-        if not self._take(";") and self._token.kind is not Kind.END:
+        self._take(";")
+        if self._token.kind is not Kind.END:
             self._syntax_error()
         if self._refusal is not None:
             raise self._refusal
@@ -174,9 +188,10 @@ class _Parser:
         while self._take(","):
             self._name()
             self._refuse("operation is not supported: 'GROUP BY' clause supports only a single field")
-        if name != "ExecutionStatus":
+        grouped = self._attribute(name)
+        if grouped.type is not AttributeType.STATUS:
             self._refuse(f"operation is not supported: 'GROUP BY' clause is not supported for search attribute {name}")
-        return name
+        return grouped.name
 
     def _or(self) -> Condition:
         left = self._and()
@@ -207,39 +222,45 @@ class _Parser:
     def _predicate(self) -> Condition:
         name = self._left_side()
         if self._take("is"):
-            negative = self._take("not")
-            if not self._take("null"):
-                if not self._take("true", "false"):
-                    self._syntax_error()
-                self._refuse("invalid expression: 'IS' operator can only be used as 'IS NULL' or 'IS NOT NULL'")
-            found: Condition = self._typed(name, "IS NULL", ())
-            return Not(found) if negative else found
+            return self._null(self._attribute(name))
         if (sign := self._take(*COMPARISONS)) is not None:
-            return self._typed(name, COMPARISONS[sign], (self._value(),))
-        negative = self._take("not")
+            of = self._attribute(name)
+            return self._typed(of, COMPARISONS[sign], (self._value(),))
+        negative = self._take("not") is not None
         if self._take("in"):
-            found = self._typed(name, "IN", self._values())
-        elif self._take("between"):
-            low = self._value()
-            self._expect("and")
-            found = self._typed(name, "BETWEEN", (low, self._value()))
-        elif self._token.kind is Kind.NAME and self._token.text.upper() == "STARTS_WITH":
+            of = self._attribute(name)
+            return self._typed(of, "IN", self._values(), negative=negative)
+        if self._take("between"):
+            return self._between(self._attribute(name), negative=negative)
+        if self._is_starts_with() or self._is("like", "regexp"):
             self._at += 1
-            found = self._typed(name, "STARTS_WITH", (self._value(),))
-        elif self._take("like", "regexp"):
             operator = self._tokens[self._at - 1].text.upper()
-            self._value()
-            self._refuse(
-                f"operation is not supported: operator '{operator}' not supported for Keyword type search attribute"
-                f" '{name}'"
-            )
-            found = Predicate(name, operator, ())
-        elif negative or not self._is("and", "or", "&&", "||", ")", "group", "order", "limit", ";", ""):
+            of = self._attribute(name)
+            return self._typed(of, operator, (self._value(),), negative=negative)
+        if negative or not self._is("and", "or", "&&", "||", ")", "group", "order", "limit", ";", ""):
             self._syntax_error()
-        else:
-            self._refuse("invalid expression: incomplete expression")
-            found = Predicate(name, "", ())
+        self._refuse("invalid expression: incomplete expression")
+        return _NOTHING
+
+    def _null(self, of: Attribute) -> Condition:
+        negative = self._take("not")
+        if not self._take("null"):
+            if not self._take("true", "false"):
+                self._syntax_error()
+            self._refuse("invalid expression: 'IS' operator can only be used as 'IS NULL' or 'IS NOT NULL'")
+        found = Predicate(of, "IS NULL", ())
         return Not(found) if negative else found
+
+    def _between(self, of: Attribute, *, negative: bool) -> Condition:
+        self._try(lambda: check_range(of))
+        low = self._value()
+        self._expect("and")
+        values = self._typed_values(of, (low, self._value()))
+        found = Predicate(of, "BETWEEN", values)
+        return Not(found) if negative else found
+
+    def _is_starts_with(self) -> bool:
+        return self._token.kind is Kind.NAME and self._token.text.upper() == "STARTS_WITH"
 
     def _left_side(self) -> str:
         token = self._token
@@ -319,12 +340,30 @@ class _Parser:
         else:
             self._syntax_error()
 
-    def _typed(self, name: str, operator: str, values: tuple[Value, ...]) -> Predicate:
+    def _attribute(self, name: str) -> Attribute:
+        return self._try(lambda: attribute(name, self._types)) or _NOTHING.attribute
+
+    def _typed(self, of: Attribute, operator: str, values: tuple[Value, ...], *, negative: bool = False) -> Condition:
+        values = self._typed_values(of, values)
+        self._try(lambda: check_operator(of, f"NOT {operator}" if negative else operator, values))
+        found = Predicate(of, operator, values)
+        return Not(found) if negative else found
+
+    def _typed_values(self, of: Attribute, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        return self._try(lambda: tuple(typed(of, value) for value in values)) or ()
+
+    def _try(self, read: Callable[[], T]) -> T | None:
+        """What `read` returns; None when it refuses, which is kept as what is wrong unless there is something already.
+
+        After the first refusal nothing else is asked: the tree will not be used.
+        """
+        if self._refusal is not None:
+            return None
         try:
-            return Predicate(name, operator, tuple(typed(name, value) for value in values))
+            return read()
         except InvalidQuery as refusal:
             self._refuse(str(refusal))
-            return Predicate(name, operator, values)
+            return None
 
     def _name(self) -> str:
         token = self._token

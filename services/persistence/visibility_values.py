@@ -1,24 +1,44 @@
-"""The types of system attributes, and their values in filters: names of statuses, date-times, durations."""
+"""The attributes that filters name, and their values there: names of statuses, date-times, durations, words."""
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.enums.v1 import IndexedValueType, WorkflowExecutionStatus
 
-from services.persistence.interface import InvalidQuery
+from services.persistence.interface import InvalidQuery, SearchAttributeTypes
 
 Value = str | int | float | bool
 
 
 class AttributeType(Enum):
-    """By the names in error texts. STATUS and DURATION are a Keyword and an Int with notations of their own."""
+    """STATUS and DURATION are a Keyword and an Int with notations of their own."""
 
     KEYWORD = "Keyword"
+    KEYWORD_LIST = "KeywordList"
+    TEXT = "Text"
     INT = "Int"
+    DOUBLE = "Double"
+    BOOL = "Bool"
     DATETIME = "Datetime"
     STATUS = "ExecutionStatus"
     DURATION = "ExecutionDuration"
+
+    @property
+    def shown(self) -> str:
+        """The name in error texts."""
+        return {AttributeType.STATUS: "Keyword", AttributeType.DURATION: "Int"}.get(self, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`name` is the one it is stored under, `written` the one that the filter uses."""
+
+    name: str
+    type: AttributeType
+    written: str
 
 
 SYSTEM_ATTRIBUTES = {
@@ -41,7 +61,21 @@ SYSTEM_ATTRIBUTES = {
     "ExecutionDuration": AttributeType.DURATION,
 }
 
-STATUS_NAMES = {
+_TYPES = {
+    IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{name}"): AttributeType[name]
+    for name in ("KEYWORD", "KEYWORD_LIST", "TEXT", "INT", "DOUBLE", "BOOL", "DATETIME")
+}
+_PREFIX = "Temporal"  # predefined names may be written with it or without
+
+_COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">=", "IN", "NOT IN"))
+_OPERATORS = {
+    AttributeType.KEYWORD: _COMPARISONS | {"STARTS_WITH", "NOT STARTS_WITH"},
+    AttributeType.KEYWORD_LIST: frozenset(("=", "!=", "IN", "NOT IN")),
+    AttributeType.TEXT: frozenset(("=", "!=")),
+}
+_WITHOUT_RANGES = (AttributeType.KEYWORD_LIST, AttributeType.TEXT, AttributeType.BOOL)
+
+STATUS_NAMES: dict[int, str] = {
     number: name.removeprefix("WORKFLOW_EXECUTION_STATUS_").title().replace("_", "")
     for name, number in WorkflowExecutionStatus.items()
     if number
@@ -65,18 +99,46 @@ _UNIT_NS = {
 }
 
 
-def typed(name: str, value: Value) -> Value:
-    """The value in the form in which stores hold the attribute; of a custom attribute as it is. Raises InvalidQuery."""
-    kind = SYSTEM_ATTRIBUTES.get(name)
-    if kind is None:
-        return value
+def attribute(name: str, types: SearchAttributeTypes) -> Attribute:
+    """What a name in a filter means: a system attribute, or one of the namespace's. Raises InvalidQuery."""
+    for stored in (name, name.removeprefix(_PREFIX), _PREFIX + name):
+        if stored in SYSTEM_ATTRIBUTES:
+            return Attribute(stored, SYSTEM_ATTRIBUTES[stored], name)
+        if stored in types:
+            return Attribute(stored, _TYPES[types[stored]], name)
+    raise InvalidQuery(f"invalid search attribute: {name}")
+
+
+def check_range(of: Attribute) -> None:
+    """Raises InvalidQuery for what BETWEEN cannot be said of."""
+    if of.type in _WITHOUT_RANGES:
+        raise _invalid(f"cannot do range condition on search attribute '{of.written}' of type {of.type.shown}")
+
+
+def check_operator(of: Attribute, operator: str, values: Iterable[Value]) -> None:
+    """Raises InvalidQuery for what cannot be asked of the attribute. Values have been `typed`."""
+    if of.type is AttributeType.STATUS and "STARTS_WITH" in operator:
+        got = " ".join(STATUS_NAMES[value] for value in values if isinstance(value, int))
+        raise _invalid(f'right-hand side of "{operator.lower()}" operator must be a literal string (got: {got})')
+    if operator not in _OPERATORS.get(of.type, _COMPARISONS):
+        raise InvalidQuery(
+            f"operation is not supported: operator '{operator}' not supported for {of.type.shown} type"
+            f" search attribute '{of.written}'"
+        )
+    if of.type is AttributeType.TEXT and not all(str(value).split() for value in values):
+        raise _invalid(f"no tokens found filtering on Text type search attribute {of.written}")
+
+
+def typed(of: Attribute, value: Value) -> Value:
+    """The value in the form in which stores hold the attribute. Raises InvalidQuery."""
+    kind, name = of.type, of.written
     match kind, value:
-        case AttributeType.STATUS, bool():
-            raise _wrong_type(name, "Keyword", value)
+        case AttributeType.BOOL, bool():
+            return value
+        case _, bool():
+            raise _wrong_type(of, value)
         case AttributeType.STATUS, _:
             return _status(value)
-        case AttributeType.DURATION, bool():
-            raise _wrong_type(name, "Int", value)
         case AttributeType.DURATION, float():
             raise _invalid(f"unexpected value type float64 for search attribute {name}")
         case AttributeType.DURATION, str():
@@ -86,13 +148,23 @@ def typed(name: str, value: Value) -> Value:
             if nanoseconds is None:
                 raise _invalid(f"unable to parse datetime '{value}'")
             return nanoseconds
-        case AttributeType.KEYWORD, str():
+        case ((AttributeType.KEYWORD | AttributeType.KEYWORD_LIST | AttributeType.TEXT), str()):
             return value
-        case (AttributeType.INT, bool()) | (AttributeType.DATETIME, bool()):
-            raise _wrong_type(name, kind.value, value)
-        case (AttributeType.INT, int() | float()) | (AttributeType.DATETIME | AttributeType.DURATION, int()):
+        case ((AttributeType.INT | AttributeType.DOUBLE), int() | float()):
             return value
-    raise _wrong_type(name, kind.value, value)
+        case ((AttributeType.DATETIME | AttributeType.DURATION), int()):
+            return value
+    raise _wrong_type(of, value)
+
+
+def has_word(text: str, wanted: str) -> bool:
+    """Whether a text has one of the wanted words, whatever their case. Parts like `lazy-dog` are words in a row."""
+    held = f" {_words(text)} "
+    return any(f" {words} " in held for part in wanted.split() if (words := _words(part)))
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def datetime_ns(text: str) -> int | None:
@@ -105,12 +177,6 @@ def datetime_ns(text: str) -> int | None:
     except ValueError:
         return None
     return int(seconds) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
-
-
-def datetime_text(nanoseconds: int) -> str:
-    """The RFC 3339 date-time in UTC with all nine digits, so that the order of texts is the order of times."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
 
 
 def _status(value: str | int | float) -> int:
@@ -137,10 +203,11 @@ def _duration_ns(name: str, text: str) -> int:
     return -total if match[1] == "-" else total
 
 
-def _wrong_type(name: str, kind: str, value: Value) -> InvalidQuery:
+def _wrong_type(of: Attribute, value: Value) -> InvalidQuery:
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     return _invalid(
-        f"invalid value type for search attribute {name} of type {kind}: {shown} (type: {_GO_TYPES[type(value)]})"
+        f"invalid value type for search attribute {of.written} of type {of.type.shown}:"
+        f" {shown} (type: {_GO_TYPES[type(value)]})"
     )
 
 

@@ -1,5 +1,7 @@
 """Commits to test with. Every blob tells what it belongs to, so that a mix-up shows."""
 
+from temporalio.api.enums.v1 import IndexedValueType as Type
+
 from services.persistence import (
     Commit,
     CurrentRecord,
@@ -8,6 +10,7 @@ from services.persistence import (
     ItemKind,
     ItemWrite,
     RunWrite,
+    SearchAttributeTypes,
     ShardRecord,
     TaskCategory,
     TaskRow,
@@ -15,6 +18,18 @@ from services.persistence import (
 )
 
 NAMESPACE = "11111111-1111-1111-1111-111111111111"
+
+TYPES: SearchAttributeTypes = {
+    "Word": Type.INDEXED_VALUE_TYPE_KEYWORD,
+    "my-attr": Type.INDEXED_VALUE_TYPE_KEYWORD,
+    "TemporalScheduledById": Type.INDEXED_VALUE_TYPE_KEYWORD,
+    "Story": Type.INDEXED_VALUE_TYPE_TEXT,
+    "Number": Type.INDEXED_VALUE_TYPE_INT,
+    "Double": Type.INDEXED_VALUE_TYPE_DOUBLE,
+    "Flag": Type.INDEXED_VALUE_TYPE_BOOL,
+    "List": Type.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    "Time": Type.INDEXED_VALUE_TYPE_DATETIME,
+}
 
 
 def current_of(run_id: str, status: int = 1) -> CurrentRecord:

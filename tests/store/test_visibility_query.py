@@ -3,16 +3,22 @@
 import pytest
 
 from services.persistence import InvalidQuery
-from services.persistence.visibility_query import And, Not, Or, Predicate, Query, parse
+from services.persistence.visibility_query import And, Condition, Not, Or, Predicate, Query, parse
+from services.persistence.visibility_values import Value, attribute
+from tests.store.builders import TYPES
 
 QUOTE = "operation is not supported: column name on the right side of comparison expression (did you forget to quote "
 COLUMN = "invalid expression: must be a column name but was *sqlparser."
 TYPE = "invalid expression: invalid value type for search attribute "
+OPERATOR = "operation is not supported: operator "
+RANGE = "invalid expression: cannot do range condition on search attribute "
 SYNTAX = "malformed SQL query: syntax error at position "
 REFUSALS = {
     "WorkflowId = full": SYNTAX + "45 near 'full'",
     "WorkflowId == 'full'": SYNTAX + "41",
     "WorkflowId =": SYNTAX + "40",
+    "  WorkflowId =  ": SYNTAX + "40",
+    "WorkflowId = 'full' AND   ": SYNTAX + "51",
     "= 'a'": SYNTAX + "29",
     "AND": SYNTAX + "31 near 'and'",
     "(WorkflowId = 'full'": SYNTAX + "48",
@@ -26,6 +32,7 @@ REFUSALS = {
     "WorkflowId IN 'full'": SYNTAX + "48 near 'full'",
     "WorkflowId IN ('full',)": SYNTAX + "51",
     "WorkflowId IS 'full'": SYNTAX + "48 near 'full'",
+    "WorkflowId = 'a'; x": SYNTAX + "47 near 'x'",
     "SELECT * FROM x": SYNTAX + "34 near 'select'",
     "Key = 'a'": SYNTAX + "31 near 'key'",
     "GROUP BY": SYNTAX + "30",
@@ -69,6 +76,43 @@ REFUSALS = {
     "StartTime > '2026-01-01'": "invalid expression: unable to parse datetime '2026-01-01'",
     "ExecutionStatus = 'running'": "invalid expression: invalid ExecutionStatus value 'running'",
     "ExecutionStatus = 99": "invalid expression: invalid ExecutionStatus value 99",
+    "Unheard = 'x'": "invalid search attribute: Unheard",
+    "Unheard IS NULL": "invalid search attribute: Unheard",
+    "Unheard = x": "invalid search attribute: Unheard",
+    "Unheard BETWEEN x AND y": "invalid search attribute: Unheard",
+    "GROUP BY Unheard": "invalid search attribute: Unheard",
+    "word = 'x'": "invalid search attribute: word",
+    "WorkflowId = 5 AND Unheard = 5": TYPE + "WorkflowId of type Keyword: 5 (type: int64)",
+    "Unheard = 5 AND WorkflowId = 5": "invalid search attribute: Unheard",
+    "TemporalWorkflowId = 5": TYPE + "TemporalWorkflowId of type Keyword: 5 (type: int64)",
+    "Word = 1.5": TYPE + "Word of type Keyword: 1.5 (type: float64)",
+    "Story = true": TYPE + "Story of type Text: true (type: bool)",
+    "Story STARTS_WITH 5": TYPE + "Story of type Text: 5 (type: int64)",
+    "Story = ' '": "invalid expression: no tokens found filtering on Text type search attribute Story",
+    "Story > 'a'": OPERATOR + "'>' not supported for Text type search attribute 'Story'",
+    "Story NOT IN ('a')": OPERATOR + "'NOT IN' not supported for Text type search attribute 'Story'",
+    "Story BETWEEN x AND y": RANGE + "'Story' of type Text",
+    "List = 5": TYPE + "List of type KeywordList: 5 (type: int64)",
+    "List <= 'x'": OPERATOR + "'<=' not supported for KeywordList type search attribute 'List'",
+    "List NOT STARTS_WITH 'x'": OPERATOR
+    + "'NOT STARTS_WITH' not supported for KeywordList type search attribute 'List'",
+    "List BETWEEN 'a' AND 'b'": RANGE + "'List' of type KeywordList",
+    "Number = '5'": TYPE + 'Number of type Int: "5" (type: string)',
+    "Number IN (5, true)": TYPE + "Number of type Int: true (type: bool)",
+    "Number STARTS_WITH 5": OPERATOR + "'STARTS_WITH' not supported for Int type search attribute 'Number'",
+    "Double = 'x'": TYPE + 'Double of type Double: "x" (type: string)',
+    "Flag = 1": TYPE + "Flag of type Bool: 1 (type: int64)",
+    "Flag BETWEEN true AND 5": RANGE + "'Flag' of type Bool",
+    "Time = 1.5": TYPE + "Time of type Datetime: 1.5 (type: float64)",
+    "Time = '2024-01-01'": "invalid expression: unable to parse datetime '2024-01-01'",
+    "Time LIKE '2024-01-01T00:00:00Z'": OPERATOR + "'LIKE' not supported for Datetime type search attribute 'Time'",
+    "Word NOT REGEXP 'a'": OPERATOR + "'NOT REGEXP' not supported for Keyword type search attribute 'Word'",
+    "ExecutionDuration STARTS_WITH '1h'": (
+        OPERATOR + "'STARTS_WITH' not supported for Int type search attribute 'ExecutionDuration'"
+    ),
+    "ExecutionStatus STARTS_WITH 'Running'": (
+        'invalid expression: right-hand side of "starts_with" operator must be a literal string (got: Running)'
+    ),
     "ExecutionStatus = 1.5": ("invalid expression: unexpected value type float64 for search attribute ExecutionStatus"),
     "ExecutionDuration < 'foo'": (
         "invalid expression: invalid duration value for search attribute ExecutionDuration: foo"
@@ -82,22 +126,31 @@ REFUSALS = {
 @pytest.mark.parametrize(("query", "reason"), REFUSALS.items())
 def test_refusals(query: str, reason: str) -> None:
     with pytest.raises(InvalidQuery) as refused:
-        parse(query)
+        parse(query, TYPES)
     assert str(refused.value) == f"invalid query: {reason}"
 
 
+def read(text: str) -> Condition | None:
+    return parse(text, TYPES).condition
+
+
+def equal(name: str, value: Value) -> Predicate:
+    return Predicate(attribute(name, TYPES), "=", (value,))
+
+
 def test_not_binds_tighter_than_and_and_and_tighter_than_or() -> None:
-    a, b, c = (Predicate(name, "=", (1,)) for name in "abc")
-    assert parse("a = 1 or not b = 1 and c = 1") == Query(Or(a, And(Not(b), c)))
-    assert parse("(a = 1 || b = 1) && c = 1;") == Query(And(Or(a, b), c))
+    a, b, c = equal("Number", 1), equal("Double", 1), equal("HistoryLength", 1)
+    assert read("Number = 1 or not Double = 1 and HistoryLength = 1") == Or(a, And(Not(b), c))
+    assert read("(Number = 1 || Double = 1) && HistoryLength = 1;") == And(Or(a, b), c)
 
 
-def test_system_attributes_come_in_the_form_in_which_stores_hold_them() -> None:
-    values = parse("StartTime = '1970-01-01T00:00:01.5Z' AND ExecutionStatus = 'TimedOut' -- a comment").condition
-    assert values == And(Predicate("StartTime", "=", (1_500_000_000,)), Predicate("ExecutionStatus", "=", (7,)))
-    assert parse("ExecutionDuration = '-1h30m'").condition == Predicate("ExecutionDuration", "=", (-5_400_000_000_000,))
-    assert parse("ExecutionDuration = '1d'").condition == Predicate("ExecutionDuration", "=", (86_400_000_000_000,))
+def test_values_come_in_the_form_in_which_stores_hold_them() -> None:
+    both = And(equal("StartTime", 1_500_000_000), equal("ExecutionStatus", 7))
+    assert read("StartTime = '1970-01-01T00:00:01.5Z' AND ExecutionStatus = 'TimedOut' -- a comment") == both
+    assert read("Time = '1970-01-01T01:00:00+01:00'") == equal("Time", 0)
+    assert read("ExecutionDuration = '-1h30m'") == equal("ExecutionDuration", -5_400_000_000_000)
+    assert read("ExecutionDuration = '1d'") == equal("ExecutionDuration", 86_400_000_000_000)
 
 
 def test_an_empty_filter_has_no_condition() -> None:
-    assert parse("") == parse(" \n") == Query(None)
+    assert parse("", {}) == parse(" \n", {}) == Query(None)

@@ -17,6 +17,7 @@ from services.persistence.interface import (
     QueueKey,
     QueueLease,
     RunRecord,
+    SearchAttributeTypes,
     ShardRecord,
     TaskCategory,
     TaskRow,
@@ -41,6 +42,7 @@ class SqliteStore:
         self._committer = Committer(database.connect(writes=True))
         self._reads = database.connect(writes=False)
         self._lists = database.connect(writes=False)
+        visibility.prepare(self._lists)
         self._list_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-list")
         self._closed = False
         self._on_closed = on_closed
@@ -158,14 +160,16 @@ class SqliteStore:
         await self._committer.submit(lambda txn: visibility.delete_txn(txn, namespace_id, run_id), leisurely=True)
 
     async def list_visibility(
-        self, namespace_id: str, query: str, page_size: int, after: bytes
+        self, namespace_id: str, query: str, types: SearchAttributeTypes, page_size: int, after: bytes
     ) -> tuple[Sequence[VisibilityRecord], bytes]:
         return await self._on_list_thread(
-            lambda lists: visibility.list_page(lists, namespace_id, query, page_size, after)
+            lambda lists: visibility.list_page(lists, namespace_id, query, types, page_size, after)
         )
 
-    async def count_visibility(self, namespace_id: str, query: str) -> Sequence[tuple[Sequence[object], int]]:
-        return await self._on_list_thread(lambda lists: visibility.count(lists, namespace_id, query))
+    async def count_visibility(
+        self, namespace_id: str, query: str, types: SearchAttributeTypes
+    ) -> Sequence[tuple[Sequence[object], int]]:
+        return await self._on_list_thread(lambda lists: visibility.count(lists, namespace_id, query, types))
 
     async def _on_list_thread(self, read: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._list_thread, read, self._lists)

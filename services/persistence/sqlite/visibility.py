@@ -6,10 +6,10 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from services.persistence.interface import InvalidQuery, VisibilityRecord
-from services.persistence.sqlite.visibility_sql import Filter, translate
+from services.persistence.interface import InvalidQuery, SearchAttributeTypes, VisibilityRecord
+from services.persistence.sqlite.visibility_sql import HAS_WORD, Filter, translate
 from services.persistence.visibility_query import parse
-from services.persistence.visibility_values import STATUS_NAMES
+from services.persistence.visibility_values import STATUS_NAMES, has_word
 
 # Ranks open runs behind, that is in a descending list before, everything that has a close time.
 RANK_OF_OPEN = 2**63 - 1
@@ -54,11 +54,21 @@ def delete_txn(connection: sqlite3.Connection, namespace_id: str, run_id: str) -
     connection.execute("DELETE FROM visibility WHERE namespace_id = ? AND run_id = ?", (namespace_id, run_id))
 
 
+def prepare(connection: sqlite3.Connection) -> None:
+    """Teaches the connection what lists and counts need."""
+    connection.create_function(HAS_WORD, 2, lambda text, wanted: text is not None and has_word(text, wanted))
+
+
 def list_page(
-    connection: sqlite3.Connection, namespace_id: str, query: str, page_size: int, after: bytes
+    connection: sqlite3.Connection,
+    namespace_id: str,
+    query: str,
+    types: SearchAttributeTypes,
+    page_size: int,
+    after: bytes,
 ) -> tuple[Sequence[VisibilityRecord], bytes]:
     """One page and the token of the next. The token is the last row's place in the order, so pages never shift."""
-    parsed = parse(query)
+    parsed = parse(query, types)
     where = translate(parsed.condition)
     place = Filter("", ())
     if after:
@@ -95,8 +105,10 @@ def _place(token: bytes) -> tuple[int, int, str]:
         raise InvalidQuery("invalid page token") from error
 
 
-def count(connection: sqlite3.Connection, namespace_id: str, query: str) -> Sequence[tuple[Sequence[object], int]]:
-    parsed = parse(query)
+def count(
+    connection: sqlite3.Connection, namespace_id: str, query: str, types: SearchAttributeTypes
+) -> Sequence[tuple[Sequence[object], int]]:
+    parsed = parse(query, types)
     where = translate(parsed.condition)
     values = (namespace_id, *where.values)
     if not parsed.group_by:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from services.persistence.visibility_query import And, Condition, Not, Or, Predicate
-from services.persistence.visibility_values import Value, datetime_ns, datetime_text
+from services.persistence.visibility_values import Attribute, AttributeType, Value
 
 # The system attributes. Absent is NULL; some are there only once the run is closed.
 _WHEN_CLOSED = "CASE WHEN close_time_ns != 0 THEN {} END"
@@ -27,16 +27,12 @@ _SYSTEM = {
     "ExecutionDuration": _WHEN_CLOSED.format("close_time_ns - start_time_ns"),
 }
 
-# A custom attribute is one value or a list; json_each gives either as rows. Absent is NULL, so that neither a
-# predicate nor its negation holds.
-_CUSTOM = (
-    "CASE WHEN json_type(search_attributes, ?) IS NOT NULL THEN"
-    " EXISTS (SELECT 1 FROM json_each(search_attributes, ?) AS each WHERE {}) END"
-)
-# Brings a date-time in UTC to nine digits, the form of datetime_text.
-_AS_DATETIME = (
-    "substr(each.value, 1, 19) || '.' || substr(rtrim(substr(each.value, 21), 'Z') || '000000000', 1, 9) || 'Z'"
-)
+HAS_WORD = "has_word"  # of a text: visibility_values.has_word, registered by the room's `prepare`
+
+# The others are in one JSON object. Absent is NULL, so that neither a comparison nor its negation holds; but a list, or
+# a text, that is absent does not contain what is looked for.
+_VALUE = "json_extract(search_attributes, ?)"
+_CONTAINS = "EXISTS (SELECT 1 FROM json_each(search_attributes, ?) WHERE value IN ({}))"
 
 _INTEGERS = range(-(2**63), 2**63)
 
@@ -62,21 +58,24 @@ def translate(condition: Condition | None) -> Filter:
 
 
 def _predicate(predicate: Predicate) -> Filter:
+    of, operator = predicate.attribute, predicate.operator
     values = tuple(_bindable(value) for value in predicate.values)
-    if predicate.name in _SYSTEM:
-        return _compare(_SYSTEM[predicate.name], predicate.operator, values)
-    path = '$."' + predicate.name.replace('"', "") + '"'
-    if predicate.operator == "IS NULL":
-        return Filter("json_type(search_attributes, ?) IS NULL", (path,))
-    if predicate.operator == "!=":
-        # Of a list: does not contain.
-        return translate(Not(Predicate(predicate.name, "=", predicate.values)))
-    times = [datetime_ns(value) if isinstance(value, str) else None for value in values]
-    operand = "each.value"
-    if times and None not in times:
-        operand, values = _AS_DATETIME, tuple(datetime_text(time) for time in times if time is not None)
-    inner = _compare(operand, predicate.operator, values)
-    return Filter(_CUSTOM.format(inner.sql), (path, path, *inner.values))
+    if of.name in _SYSTEM:
+        return _compare(_SYSTEM[of.name], operator, values)
+    path = '$."' + of.name.replace('"', "") + '"'
+    if operator == "IS NULL":
+        return Filter(f"{_VALUE} IS NULL", (path,))
+    if of.type in (AttributeType.KEYWORD_LIST, AttributeType.TEXT):
+        found = _contains(of, path, values)
+        return Filter(f"NOT {found.sql}", found.values) if operator == "!=" else found
+    compared = _compare(_VALUE, operator, values)
+    return Filter(compared.sql, (path, *compared.values))
+
+
+def _contains(of: Attribute, path: str, values: tuple[Value, ...]) -> Filter:
+    if of.type is AttributeType.TEXT:
+        return Filter(f"{HAS_WORD}({_VALUE}, ?)", (path, *values))
+    return Filter(_CONTAINS.format(", ".join("?" * len(values))), (path, *values))
 
 
 def _compare(operand: str, operator: str, values: tuple[Value, ...]) -> Filter:
@@ -88,9 +87,9 @@ def _compare(operand: str, operator: str, values: tuple[Value, ...]) -> Filter:
         case "BETWEEN":
             return Filter(f"{operand} BETWEEN ? AND ?", values)
         case "STARTS_WITH":
-            # As a range, which an index can serve.
+            # As a range, which an index can serve; the last code point is no character.
             prefix = str(values[0])
-            return Filter(f"({operand} >= ? AND {operand} < ?)", (prefix, prefix + "\U0010ffff"))
+            return Filter(f"{operand} BETWEEN ? AND ?", (prefix, prefix + "\U0010ffff"))
     assert operator in ("=", "!=", "<", "<=", ">", ">="), operator
     return Filter(f"{operand} {operator} ?", values)
 
