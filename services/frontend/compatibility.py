@@ -10,8 +10,7 @@ PATH = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 # What a built call does not do yet, where a request may ask for it.
 LIMITATIONS = {
-    "StartWorkflowExecution": "cron schedules answer UNIMPLEMENTED; completion callbacks are refused;"
-    " versioning overrides have no effect",
+    "StartWorkflowExecution": "completion callbacks are refused; versioning overrides have no effect",
     "SignalWithStartWorkflowExecution": "as StartWorkflowExecution",
     "ExecuteMultiOperation": "as StartWorkflowExecution",
     "DescribeTaskQueue": "no enhanced mode",

@@ -7,9 +7,10 @@ from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePol
 from temporalio.api.workflow.v1 import VersioningOverride
 from temporalio.api.workflowservice import v1 as api
 
+from services import cron
 from services.config import limits
 from services.errors import InvalidArgument, Unimplemented
-from services.frontend import checks, cron
+from services.frontend import checks
 from services.frontend.backends import Backends
 from services.namespaces import Namespace, complete_search_attributes, is_null, why_invalid_search_attributes
 
@@ -29,7 +30,7 @@ class StartRules:
         _check_workflow_id(request.workflow_id, id_max)
         self._retry_policy(request, namespace)
         _check_delay(request)
-        cron.check(request.cron_schedule)
+        _check_cron(request.cron_schedule)
         if not request.workflow_type.name:
             raise InvalidArgument("WorkflowType is not set on request.")
         checks.length(request.workflow_type.name, id_max, "WorkflowType")
@@ -47,7 +48,7 @@ class StartRules:
     def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
         namespace = self._namespaces.by_id(namespace_id)
         id_max = self._config.get(limits.MAX_ID_LENGTH)
-        cron.check(request.cron_schedule)
+        _check_cron(request.cron_schedule)
         _check_workflow_id(request.workflow_id, id_max)
         if not request.signal_name:
             raise InvalidArgument("signal not set")
@@ -100,7 +101,6 @@ class StartRules:
                 request.ClearField("memo")
         if request.HasField("versioning_override"):
             _check_override(request.versioning_override)
-        cron.refuse(request.cron_schedule)
         if not request.request_id:
             request.request_id = self._chance.unique_id()
 
@@ -143,6 +143,12 @@ def _check_length(value: str, length_max: int, what: str) -> None:
     size = len(value.encode())
     if size > length_max:
         raise InvalidArgument(f"{what} exceeds maximum allowed length ({size}/{length_max})")
+
+
+def _check_cron(schedule: str) -> None:
+    why = cron.why_invalid(schedule)
+    if why is not None:
+        raise InvalidArgument(why)
 
 
 def _check_delay(request: Start) -> None:

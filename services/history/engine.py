@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import ResourceExhaustedCause
 from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.update.v1 import Outcome as UpdateOutcome
 
+from services import cron
 from services.config import DynamicConfig, limits
 from services.errors import (
     DataLoss,
@@ -106,6 +107,8 @@ class Engine:
             shard = Shard(shard_id, self._owner, self.store, self.clock, execute, show)  # type: ignore[arg-type]
             self._shards[shard_id] = shard
             await shard.acquire()
+        for shard in self._shards.values():
+            await shard.resume()
 
     async def stop(self) -> None:
         for shard in self._shards.values():
@@ -121,8 +124,9 @@ class Engine:
     def given(self, namespace_id: str, entry: RunEntry | None = None) -> Given:
         """Time, fresh ids and settings for one decision. `entry`: a run that another run may follow."""
         namespace = self.namespaces.by_id(namespace_id)
+        now_ns = self.clock.now_ns()
         return Given(
-            now_ns=self.clock.now_ns(),
+            now_ns=now_ns,
             new_run_id=self.chance.run_id() if entry is not None else "",
             request_id=self.chance.unique_id() if entry is not None else "",
             jitter=self.chance.random(),
@@ -130,6 +134,8 @@ class Engine:
             limits=self.limits(namespace.name),
             refuse_search_attributes=lambda attributes: self._refuse_search_attributes(attributes, namespace),
             started=entry.started if entry is not None else None,
+            why_invalid_cron=cron.why_invalid,
+            cron_backoff_ns=_cron_backoff_ns(entry.run, now_ns) if entry is not None else 0,
         )
 
     def _refuse_search_attributes(self, attributes: SearchAttributes, namespace: Namespace) -> tuple[str, bool] | None:
@@ -411,6 +417,11 @@ def current_record(run: Run) -> CurrentRecord:
         start_time_ns=info.start_time_ns,
         first_execution_run_id=info.first_execution_run_id,
     )
+
+
+def _cron_backoff_ns(run: Run, now_ns: int) -> int:
+    info = run.info
+    return cron.next_backoff_ns(info.cron_schedule, info.execution_time_ns, now_ns) if info.cron_schedule else 0
 
 
 def _task(run: Run, kind: Task.Kind.ValueType, event_id: int = 0, stamp: int = 0) -> Task:

@@ -66,20 +66,28 @@ class Shard:
         self._timers = TimerQueue(self._clock, self._timer_executor, self._load_timers)
 
     async def acquire(self) -> None:
-        """Takes the shard under a new fence and picks up the tasks that were left. May be called again at any time."""
+        """Takes the shard under a new fence. Nothing of what was left is done before `resume`."""
+        self._stop_queues()
+        record = await self._store.acquire_shard(self.shard_id, self._owner)
+        self.range_id = record.range_id
+        self._task_id = record.range_id << TASK_ID_BITS
+        self._new_queues()
+        for acknowledged in self.acknowledged.values():
+            acknowledged.range_id = self.range_id
+
+    async def resume(self) -> None:
+        """Picks up the tasks that were left. They may reach into other shards, which must be acquired by then."""
+        for category in (TaskCategory.IMMEDIATE, TaskCategory.VISIBILITY):
+            for row in await self._read_all(category, 1):
+                self._dispatch(row, Task.FromString(row.blob))
+        end_ns = self._clock.now_ns() + WINDOW_NS
+        self._timers.extend_window(end_ns, await self._take_timers(end_ns))
+
+    async def reacquire(self) -> None:
+        """Both, for a shard whose state in the store is not known any more."""
         async with self._acquiring:
-            self._stop_queues()
-            record = await self._store.acquire_shard(self.shard_id, self._owner)
-            self.range_id = record.range_id
-            self._task_id = record.range_id << TASK_ID_BITS
-            self._new_queues()
-            for acknowledged in self.acknowledged.values():
-                acknowledged.range_id = self.range_id
-            for category in (TaskCategory.IMMEDIATE, TaskCategory.VISIBILITY):
-                for row in await self._read_all(category, 1):
-                    self._dispatch(row, Task.FromString(row.blob))
-            end_ns = self._clock.now_ns() + WINDOW_NS
-            self._timers.extend_window(end_ns, await self._take_timers(end_ns))
+            await self.acquire()
+            await self.resume()
 
     async def _read_all(self, category: TaskCategory, until_ns: int, after: Key = (0, 0)) -> Sequence[TaskRow]:
         rows: list[TaskRow] = []

@@ -12,6 +12,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import WorkflowExecutionOptionsUpdatedEventAttributes
 from temporalio.api.workflowservice import v1 as api
 
+from services import cron
 from services.config import limits
 from services.errors import NotFound, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
@@ -122,7 +123,11 @@ class Starts(Room):
         run_id = self.engine.chance.run_id()
         given = self.engine.given(call.namespace_id)
         started = started_attributes(
-            request, run_id=run_id, now_ns=given.now_ns, limits=given.limits, cron_backoff_ns=0
+            request,
+            run_id=run_id,
+            now_ns=given.now_ns,
+            limits=given.limits,
+            cron_backoff_ns=_first_slot_ns(request, given.now_ns),
         )
         draft = begin_run(
             given,
@@ -288,6 +293,7 @@ class Starts(Room):
             run_id=run_id,
             now_ns=given.now_ns,
             limits=given.limits,
+            cron_backoff_ns=_first_slot_ns(request.start, given.now_ns),
             parent=parent,
             root=request.root,
         )
@@ -323,6 +329,10 @@ class Starts(Room):
             await self.engine.change(request.namespace_id, request.workflow_id, request.run_id, schedule)
         except NotFound:
             return  # it was deleted meanwhile
+
+
+def _first_slot_ns(request: api.StartWorkflowExecutionRequest, now_ns: int) -> int:
+    return cron.next_backoff_ns(request.cron_schedule, now_ns, now_ns) if request.cron_schedule else 0
 
 
 def _may_replace(current: CurrentRecord, request: api.StartWorkflowExecutionRequest) -> bool:

@@ -221,16 +221,16 @@ def truncated(failure: Failure, bytes_max: int) -> Failure:
     if failure.ByteSize() <= bytes_max:
         return failure
     kept = copy_of(failure)
-    cut = Failure(message="Failure exceeds size limit.")
-    cut.server_failure_info.CopyFrom(ServerFailureInfo())
-    cut.cause.CopyFrom(kept)
     kept.ClearField("stack_trace")
     kept.ClearField("cause")
-    over = cut.ByteSize() - failure.ByteSize() + kept.ByteSize() - bytes_max
+    message = kept.message.encode()
+    over = kept.ByteSize() + HEADERS_BYTES - bytes_max
     if over > 0:
-        kept.message = kept.message.encode()[: max(len(kept.message.encode()) - over, 0)].decode(errors="ignore")
-    cut.cause.CopyFrom(kept)
-    return cut
+        kept.message = message[: max(len(message) - over, 0)].decode(errors="ignore")
+    return Failure(message="Failure exceeds size limit.", server_failure_info=ServerFailureInfo(), cause=kept)
+
+
+HEADERS_BYTES = 7  # what the reference keeps free, as measured
 
 
 def advance_activity(draft: Draft, activity: Activity) -> None:

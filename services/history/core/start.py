@@ -92,8 +92,8 @@ def started_attributes(
         started.workflow_run_timeout.CopyFrom(duration(run_timeout_ns))
     if execution_timeout_ns:
         started.workflow_execution_timeout.CopyFrom(duration(execution_timeout_ns))
-        begins_ns = now_ns + ns_of(started.first_workflow_task_backoff)
-        started.workflow_execution_expiration_time.CopyFrom(timestamp(begins_ns + execution_timeout_ns))
+        # The chain's time runs from its start, whatever its first workflow task waits for.
+        started.workflow_execution_expiration_time.CopyFrom(timestamp(now_ns + execution_timeout_ns))
     if parent is not None:
         started.parent_workflow_namespace = parent.namespace
         started.parent_workflow_namespace_id = parent.namespace_id

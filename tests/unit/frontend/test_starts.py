@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import TaskQueueKind, WorkflowIdConflictPolicy, Wor
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import OnConflictOptions
 
-from services.errors import InvalidArgument, ServiceError, Unimplemented
+from services.errors import InvalidArgument, ServiceError
 from tests.unit.frontend.conftest import Desk
 
 Start = api.StartWorkflowExecutionRequest
@@ -195,14 +195,6 @@ async def test_timeouts_are_cut_to_a_century(desk: Desk) -> None:
     request.workflow_run_timeout.FromSeconds(10**10)
     await desk.ask(request)
     assert desk.history.only("start_workflow_execution").workflow_run_timeout.seconds == 100 * 365 * 24 * 3600
-
-
-async def test_a_cron_schedule_is_not_silently_ignored(desk: Desk) -> None:
-    request = start()
-    request.cron_schedule = "0 12 * * mon-fri"
-    with pytest.raises(Unimplemented):
-        await desk.ask(request)
-    assert desk.history.requests == []
 
 
 @pytest.mark.parametrize(
