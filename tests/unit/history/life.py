@@ -286,7 +286,7 @@ class Life:
         return self.one_of(
             [
                 Command(command_type=1),  # type: ignore[arg-type]  # the stubs want enum members
-                Command(command_type=99),  # type: ignore[arg-type]
+                Command(command_type=99),  # type: ignore[arg-type]  # as above
                 c.cancel_activity(self.one_of([0, 1, 2, 99], "no activity")),
                 c.cancel_timer("none"),
                 c.protocol_message("none"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Payloads, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus
+from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
@@ -38,6 +38,7 @@ from services.protos.history_pb2 import RecordChildClosedRequest
 from services.protos.run_pb2 import Activity, Parent, Task, TaskToken, WorkflowTask
 from tests.unit.history.snapshot import snapshot
 
+UNSPECIFIED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNSPECIFIED
 NAMESPACE, NAMESPACE_ID, QUEUE, WORKER = "default", "namespace-1", "queue", "worker-1"
 START_NS = 1_000_000 * SECOND
 
@@ -261,7 +262,7 @@ class Shell:
     def fail_workflow_task(self, token: TaskToken) -> None:
         def fail(draft: Draft) -> None:
             if require_task(draft.run, token).attempt == 1:
-                schedule_task(draft, new_events=fail_task(draft, 0, identity=WORKER))  # type: ignore[arg-type]
+                schedule_task(draft, new_events=fail_task(draft, UNSPECIFIED, identity=WORKER))
 
         self.decide(fail)
 
@@ -289,7 +290,7 @@ class Shell:
     def last(self, field: str) -> Any:  # the attributes have no common type
         """The attributes of the newest event of a kind, named by its field without `_event_attributes`."""
         field += "_event_attributes"
-        return next(getattr(event, field) for event in reversed(self.events()) if event.HasField(field))  # type: ignore[arg-type]
+        return next(getattr(event, field) for event in reversed(self.events()) if event.HasField(field))  # type: ignore[arg-type]  # the stubs know literals only
 
     def buffered_names(self) -> list[str]:
         return [event_name(entry.event) for entry in self.run.buffered.values()]
