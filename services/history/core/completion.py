@@ -65,9 +65,9 @@ def complete_task(
     _require_sequence(request.commands)
     if not all(message.HasField("body") for message in request.messages):
         raise invalid("nil message body")
-    if _may_drop(run, task, request):
-        return _drop_speculative(run, given, request)
     try:
+        if _may_drop(run, task, request):
+            return _drop_speculative(run, given, request)
         return _complete(run, given, request, namespace)
     except BadCommand as bad:
         return _refuse(run, given, bad, request)
