@@ -3,7 +3,6 @@
 Everything that changes a workflow goes through `Engine.commit`, under the workflow's lock.
 """
 
-import asyncio
 import logging
 import zlib
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
 from services.history.outbox import Key
 from services.history.shard import Shard
+from services.history.waits import uninterrupted
 from services.namespaces import (
     Namespace,
     NamespaceRegistry,
@@ -261,9 +261,6 @@ class Engine:
                 current = CurrentWrite(expected_run_id=info.run_id, record=current_record(decision.run))
         await self.write(workflow, parts, current)
 
-    async def commit_draft(self, workflow: WorkflowEntry, entry: RunEntry, draft: Draft) -> None:
-        await self.commit(workflow, entry, finish(draft))
-
     async def write(
         self,
         workflow: WorkflowEntry,
@@ -271,6 +268,14 @@ class Engine:
         current: CurrentWrite | None,
     ) -> None:
         """One transaction over runs of one workflow id. What is in memory is forgotten when the store disagrees."""
+        await uninterrupted(self._write(workflow, parts, current))
+
+    async def _write(
+        self,
+        workflow: WorkflowEntry,
+        parts: Sequence[tuple[RunEntry, Decision]],
+        current: CurrentWrite | None,
+    ) -> None:
         shard = self.shard(workflow.namespace_id, workflow.workflow_id)
         runs = [run_write(decision.run.info.run_id, entry.version, decision) for entry, decision in parts]
         tasks = [task for _, decision in parts for task in decision.tasks]
@@ -401,10 +406,7 @@ class Engine:
         logger.warning("shard %d is acquired anew", shard.shard_id)
         for workflow in self.cache.clear():
             self._forget(workflow)
-        self._acquiring = asyncio.ensure_future(
-            shard.acquire()
-        )  # it stops queues, whose tasks may have brought us here
-        await asyncio.shield(self._acquiring)
+        await uninterrupted(shard.reacquire())  # it stops queues, whose tasks may have brought us here
 
 
 def current_record(run: Run) -> CurrentRecord:

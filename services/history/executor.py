@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
@@ -17,9 +17,10 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import NotFound, WorkflowExecutionAlreadyStarted
+from services.errors import NotFound, ShardOwnershipLost, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.draft import Draft
+from services.history.core.finish import finish
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
 from services.history.core.run import copy_fields
@@ -27,6 +28,7 @@ from services.history.core.wake import wake
 from services.history.engine import Engine
 from services.history.outbox import Key
 from services.history.shard import Shard
+from services.persistence import Outcome
 from services.protos.history_pb2 import (
     ExternalCancelRequest,
     ExternalSignalRequest,
@@ -44,10 +46,13 @@ SERVICE_IDENTITY = "history-service"
 
 
 class OutboxExecutor:
-    """Executes the outbox tasks of a host's shards. `history` is how runs reach each other, wherever they are."""
+    """Executes the outbox tasks of a host's shards. `history` is how runs reach each other, wherever they are.
 
-    def __init__(self, engine: Engine, history: HistoryClient) -> None:
-        self._engine, self._history = engine, history
+    `hide` takes a run that was deleted off the lists: namespace id, run id.
+    """
+
+    def __init__(self, engine: Engine, history: HistoryClient, hide: Callable[[str, str], Awaitable[None]]) -> None:
+        self._engine, self._history, self._hide = engine, history, hide
         self._handlers = {
             Task.PUSH_WORKFLOW_TASK: self._push_workflow_task,
             Task.PUSH_ACTIVITY_TASK: self._push_activity_task,
@@ -65,8 +70,10 @@ class OutboxExecutor:
         workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
         try:
             entry = await self._engine.run(workflow, task.run_id)
-        except NotFound:
-            return True  # the run was deleted
+        except NotFound:  # the run was deleted
+            if task.kind == Task.DELETE_RUN:
+                await self._hide(task.namespace_id, task.run_id)  # a crash may have come before that
+            return True
         return await self._handlers[task.kind](shard, key, task, workflow, entry)
 
     def _call(self, task: Task) -> Call:
@@ -148,18 +155,21 @@ class OutboxExecutor:
             given = self._engine.given(task.namespace_id, entry)
             draft = Draft(entry.run, given)
             wake(draft, key[0])
-            await self._engine.commit_draft(workflow, entry, draft)
+            await self._engine.commit(workflow, entry, finish(draft))
         return True
 
     async def _delete_run(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
         async with workflow.lock:
             if entry.run.is_open:
                 return True
-            store = self._engine.store
-            await store.delete_visibility(task.namespace_id, task.run_id)
-            await store.delete_run(shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id)
+            outcome = await self._engine.store.delete_run(
+                shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id
+            )
+            if outcome is not Outcome.COMMITTED:
+                raise ShardOwnershipLost(shard.shard_id)
             workflow.runs.pop(task.run_id, None)
             workflow.current_known = False
+        await self._hide(task.namespace_id, task.run_id)
         return True
 
     # Children.

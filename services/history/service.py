@@ -30,8 +30,8 @@ class HistoryService(UpdateWithStart, Requests, WorkflowTasks, ActivityTasks, Qu
         owner: str,
     ) -> None:
         super().__init__(Engine(store, matching, namespaces, clock, chance, config, shard_count, owner))
-        self._outbox = OutboxExecutor(self.engine, self)
         self._visibility = VisibilityWriter(self.engine)
+        self._outbox = OutboxExecutor(self.engine, self, self._visibility.hide)
 
     async def start(self) -> None:
         """Acquires the shards and takes up the work that was left. Raises what the store raises."""

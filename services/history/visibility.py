@@ -43,7 +43,9 @@ class VisibilityWriter:
             self._alarm = self._engine.clock.call_later(delay_s, self._start)
 
     def _start(self) -> None:
-        self._alarm = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._writing = asyncio.ensure_future(self._write())
 
     async def _write(self) -> None:
@@ -67,17 +69,27 @@ class VisibilityWriter:
         workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
         try:
             entry = await self._engine.run(workflow, task.run_id)
+            types = self._engine.namespaces.by_id(task.namespace_id).search_attribute_types
         except NotFound:
             return None
-        types = self._engine.namespaces.by_id(task.namespace_id).search_attribute_types
         return visibility_record(entry, types)
+
+    async def hide(self, namespace_id: str, run_id: str) -> None:
+        """Takes a run off the lists for good. It must be deleted by now: only a batch that is being written knows it.
+        Raises what the store raises."""
+        await self._engine.store.delete_visibility(namespace_id, run_id)
+
+    async def _written(self) -> None:
+        """Waits for the batch that is being written, without being able to cancel it."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
 
     async def drain(self) -> None:
         """Writes what is waiting."""
-        if self._writing is not None:
-            await self._writing
+        await self._written()
         if self._waiting:
-            await self._write()
+            self._start()
+            await self._written()
 
 
 NOT_LISTED: Final = ("most_recent_worker_version_stamp", "auto_reset_points", "first_run_id")

@@ -1,0 +1,162 @@
+"""The engine between its decisions and a store, callers and hosts that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from services.errors import NotFound, Unavailable
+from services.persistence import Outcome, TaskCategory
+from tests.unit.engine.house import (
+    COMPLETE,
+    SCHEDULE,
+    House,
+    Misbehaving,
+    eventually,
+    happened_unseen,
+    live,
+    never_happened,
+    open_store,
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Misbehaving]:
+    async with open_store(tmp_path / "data.db") as store:
+        yield store
+
+
+@pytest.fixture
+async def house(store: Misbehaving) -> House:
+    return await live(store)
+
+
+async def test_a_start_whose_answer_was_lost_is_found_by_its_request_id(house: House, store: Misbehaving) -> None:
+    store.faults = [happened_unseen]
+    with pytest.raises(Unavailable):
+        await house.begin("w")
+    again = await house.begin("w")
+    assert again.started
+    assert await house.event_names("w") == ["WORKFLOW_EXECUTION_STARTED", "WORKFLOW_TASK_SCHEDULED"]
+    assert (await house.task()).workflow_execution.run_id == again.run_id
+
+
+async def test_a_start_that_was_lost_is_made_by_the_repetition(house: House, store: Misbehaving) -> None:
+    store.faults = [never_happened]
+    with pytest.raises(Unavailable):
+        await house.begin("w")
+    with pytest.raises(NotFound):
+        await house.events("w")
+    assert (await house.begin("w")).started
+
+
+@pytest.mark.parametrize("fault", [happened_unseen, never_happened])
+async def test_a_signal_with_unknown_outcome_is_taken_once(
+    house: House, store: Misbehaving, fault: Callable[[Callable[[], Awaitable[Outcome]]], Awaitable[Outcome]]
+) -> None:
+    await house.begin("w")
+    store.faults = [fault]
+    with pytest.raises(Unavailable):
+        await house.signal("w", "pay")
+    await house.signal("w", "pay")
+    assert (await house.event_names("w")).count("WORKFLOW_EXECUTION_SIGNALED") == 1
+
+
+async def test_a_completion_with_unknown_outcome_leaves_the_run_able_to_go_on(house: House, store: Misbehaving) -> None:
+    await house.begin("w")
+    task = await house.task()
+    store.faults = [never_happened]
+    with pytest.raises(Unavailable):
+        await house.answer(task, COMPLETE)
+    with pytest.raises(NotFound):  # the task's start was only in memory, and memory was given up
+        await house.answer(task, COMPLETE)
+    await house.answer(await house.task(), COMPLETE)
+    assert (await house.event_names("w"))[-1] == "WORKFLOW_EXECUTION_COMPLETED"
+
+
+async def test_a_caller_who_leaves_in_the_middle_of_a_commit_does_not_stop_it(house: House, store: Misbehaving) -> None:
+    await house.begin("w")
+    await house.answer(await house.task())
+    writing, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(commit: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        outcome = await commit()
+        writing.set()
+        await may_go_on.wait()
+        return outcome
+
+    store.faults = [slowly]
+    caller = asyncio.ensure_future(house.signal("w", "pay"))
+    await writing.wait()
+    caller.cancel()
+    next_signal = asyncio.ensure_future(house.signal("w", "ship"))
+    await asyncio.sleep(0)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await next_signal
+    task = await house.task()  # what followed from the commit was not lost either
+    signals = [e.workflow_execution_signaled_event_attributes.signal_name for e in task.history.events]
+    assert [name for name in signals if name] == ["pay", "ship"]
+
+
+async def test_after_a_crash_a_started_workflow_task_is_dispatched_again(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    lost = await first.task()
+    second = await live(store)
+    again = await second.task()
+    assert again.started_event_id == lost.started_event_id
+    with pytest.raises(NotFound, match="Workflow task not found"):
+        await second.answer(lost, COMPLETE)
+    await second.answer(again, COMPLETE)
+
+
+async def test_after_a_crash_a_started_activity_is_not_dispatched_again(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    await first.answer(await first.task(), SCHEDULE)
+    activity = await first.activity()
+    second = await live(store)
+    await second.activity_done(activity)
+    assert "ACTIVITY_TASK_COMPLETED" in await second.event_names("w")
+
+
+async def test_an_older_life_of_the_host_cannot_write(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    second = await live(store)
+    with pytest.raises(Unavailable):
+        await first.signal("w", "from the past")
+    with pytest.raises(Unavailable):  # the first has taken the shard again, as nobody tells it that it must not
+        await second.signal("w", "too early")
+    await second.signal("w", "from the present")
+    names = [e.workflow_execution_signaled_event_attributes.signal_name for e in await second.events("w")]
+    assert [name for name in names if name] == ["from the present"]
+
+
+async def test_an_outbox_is_empty_when_its_tasks_are_done(house: House, store: Misbehaving) -> None:
+    await house.begin("w")
+    await house.answer(await house.task(), SCHEDULE)
+    await house.activity_done(await house.activity())
+    await house.answer(await house.task(), COMPLETE)
+
+    async def emptied() -> bool:
+        rows = [
+            await store.read_tasks(shard_id, category, (0, 0), 1, 100)
+            for shard_id in range(1, 5)
+            for category in (TaskCategory.IMMEDIATE, TaskCategory.VISIBILITY)
+        ]
+        return not any(rows)
+
+    await eventually(emptied)
+
+
+async def test_a_workflow_with_one_activity_costs_five_commits(house: House, store: Misbehaving) -> None:
+    store.commits = 0
+    await house.begin("w")
+    await house.answer(await house.task(), SCHEDULE)
+    await house.activity_done(await house.activity())
+    await house.answer(await house.task(), COMPLETE)
+    assert store.commits == 5  # start, first task, activity's start, its end, last task (design section 9)
