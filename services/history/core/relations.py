@@ -30,7 +30,7 @@ from services.history.core.draft import Draft
 from services.history.core.rejection import completed
 from services.history.core.workflow_task import schedule_task
 from services.protos.history_pb2 import RecordChildClosedRequest
-from services.protos.run_pb2 import Child
+from services.protos.run_pb2 import Child, External
 
 
 def child_started(draft: Draft, initiated_event_id: int, run_id: str, header: Header | None) -> None:
@@ -128,33 +128,11 @@ def signal_answered(
 ) -> None:
     """The external signal was delivered (`cause` None) or could not be."""
     sent = draft.run.signals.get(initiated_event_id)
-    if not draft.run.is_open:
-        raise completed()
-    if sent is None:
-        return
-    execution = WorkflowExecution(workflow_id=sent.workflow_id, run_id=sent.run_id)
     if cause is None:
-        draft.add(
-            ExternalWorkflowExecutionSignaledEventAttributes(
-                initiated_event_id=initiated_event_id,
-                namespace=namespace,
-                namespace_id=sent.namespace_id,
-                workflow_execution=execution,
-                control=control,
-            )
-        )
+        _answer(draft, sent, ExternalWorkflowExecutionSignaledEventAttributes(control=control), namespace)
     else:
-        draft.add(
-            SignalExternalWorkflowExecutionFailedEventAttributes(
-                cause=cause,
-                namespace=namespace,
-                namespace_id=sent.namespace_id,
-                workflow_execution=execution,
-                initiated_event_id=initiated_event_id,
-                control=control,
-            )
-        )
-    schedule_task(draft)
+        failed = SignalExternalWorkflowExecutionFailedEventAttributes(cause=cause, control=control)
+        _answer(draft, sent, failed, namespace)
 
 
 def cancel_answered(
@@ -166,29 +144,29 @@ def cancel_answered(
 ) -> None:
     """The external cancel request was delivered (`cause` None) or could not be."""
     sent = draft.run.cancels.get(initiated_event_id)
+    if cause is None:
+        _answer(draft, sent, ExternalWorkflowExecutionCancelRequestedEventAttributes(), namespace)
+    else:
+        failed = RequestCancelExternalWorkflowExecutionFailedEventAttributes(cause=cause, control=control)
+        _answer(draft, sent, failed, namespace)
+
+
+Answer = (
+    ExternalWorkflowExecutionSignaledEventAttributes
+    | ExternalWorkflowExecutionCancelRequestedEventAttributes
+    | SignalExternalWorkflowExecutionFailedEventAttributes
+    | RequestCancelExternalWorkflowExecutionFailedEventAttributes
+)
+
+
+def _answer(draft: Draft, sent: External | None, answer: Answer, namespace: str) -> None:
     if not draft.run.is_open:
         raise completed()
     if sent is None:
         return
-    execution = WorkflowExecution(workflow_id=sent.workflow_id, run_id=sent.run_id)
-    if cause is None:
-        draft.add(
-            ExternalWorkflowExecutionCancelRequestedEventAttributes(
-                initiated_event_id=initiated_event_id,
-                namespace=namespace,
-                namespace_id=sent.namespace_id,
-                workflow_execution=execution,
-            )
-        )
-    else:
-        draft.add(
-            RequestCancelExternalWorkflowExecutionFailedEventAttributes(
-                cause=cause,
-                namespace=namespace,
-                namespace_id=sent.namespace_id,
-                workflow_execution=execution,
-                initiated_event_id=initiated_event_id,
-                control=control,
-            )
-        )
+    answer.initiated_event_id = sent.initiated_event_id
+    answer.namespace = namespace
+    answer.namespace_id = sent.namespace_id
+    answer.workflow_execution.CopyFrom(WorkflowExecution(workflow_id=sent.workflow_id, run_id=sent.run_id))
+    draft.add(answer)
     schedule_task(draft)
