@@ -77,6 +77,7 @@ class VisibilityWriter:
     async def hide(self, namespace_id: str, run_id: str) -> None:
         """Takes a run off the lists for good. It must be deleted by now: only a batch that is being written knows it.
         Raises what the store raises."""
+        await self._written()
         await self._engine.store.delete_visibility(namespace_id, run_id)
 
     async def _written(self) -> None:
