@@ -149,7 +149,7 @@ def following_attributes(
         if not point.HasField("expire_time"):
             point.expire_time.CopyFrom(timestamp(draft.now_ns + draft.given.retention_ns))
     if info.execution_deadline_ns:
-        left_ns = info.execution_deadline_ns - draft.now_ns
+        left_ns = max(info.execution_deadline_ns - draft.now_ns, 1)  # a late wake has not ended the chain yet
         run_timeout_ns = ns_of(started.workflow_run_timeout)
         started.workflow_run_timeout.CopyFrom(duration(min(run_timeout_ns or left_ns, left_ns)))
     return started

@@ -96,6 +96,19 @@ def test_the_time_of_a_chain_is_shared_by_its_runs() -> None:
     check(shell.successor)
 
 
+@pytest.mark.parametrize("asked_s", [0, 60])
+def test_a_chain_whose_time_is_over_leaves_its_next_run_none(asked_s: int) -> None:
+    """The wake that ends the chain is late, and a worker is faster."""
+    shell = Shell().begin(workflow_execution_timeout=duration(5 * SECOND))
+    token = shell.poll()
+    shell.now_ns += 6 * SECOND
+    shell.complete(token, c.continue_as_new(workflow_run_timeout=duration(asked_s * SECOND)))
+    assert shell.successor is not None
+    assert ns_of(shell.successor.started.workflow_run_timeout) == 1
+    shell.successor.advance(SECOND)
+    assert shell.successor.types()[-1] == "WorkflowExecutionTimedOut"
+
+
 def test_a_run_that_times_out_may_be_retried() -> None:
     shell = Shell().begin(workflow_run_timeout=duration(5 * SECOND), retry_policy=TWICE)
     token = shell.poll()

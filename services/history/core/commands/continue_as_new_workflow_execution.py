@@ -99,7 +99,7 @@ def _started(
     if not started.HasField("workflow_run_timeout"):
         started.workflow_run_timeout.CopyFrom(duration(0))
     if ns_of(asked.workflow_run_timeout):
-        left_ns = info.execution_deadline_ns - draft.now_ns if info.execution_deadline_ns else 0
+        left_ns = max(info.execution_deadline_ns - draft.now_ns, 1) if info.execution_deadline_ns else 0
         asked_ns = ns_of(asked.workflow_run_timeout)
         started.workflow_run_timeout.CopyFrom(duration(min(asked_ns, left_ns) if left_ns else asked_ns))
     asked_task_ns = ns_of(asked.workflow_task_timeout) or info.task_timeout_ns
