@@ -120,6 +120,8 @@ def _complete(draft: Draft, update_id: str, response: Response) -> None:
     update = draft.run.updates.get(update_id)
     if update is None or update.completed_event_id:
         raise _unknown(update_id)
+    if response.meta.update_id != update_id:
+        raise BadCommand(BAD, f"the response to update {update_id} is about update {response.meta.update_id}")
     draft.add(
         WorkflowExecutionUpdateCompletedEventAttributes(
             meta=response.meta, accepted_event_id=update.accepted_event_id, outcome=response.outcome

@@ -117,7 +117,8 @@ def _make_normal(draft: Draft) -> None:
     task.attempt = 1
     task.scheduled_event_id = info.next_event_id
     task.timeout_ns = _timeout_ns(draft, 1)
-    draft.add(task_scheduled_attributes(info, task), at_ns=task.scheduled_time_ns)
+    task.scheduled_time_ns = draft.now_ns  # as the reference: its event may not be older than those before it
+    draft.add(task_scheduled_attributes(info, task))
     task.scheduled_written = True
     info.task.CopyFrom(task)
 

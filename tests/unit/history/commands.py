@@ -137,9 +137,9 @@ def reject(update_id: str) -> ProtocolMessage:
     return _message(update_id, "reject", Rejection(failure=Failure(message="no")))
 
 
-def respond(update_id: str) -> ProtocolMessage:
+def respond(update_id: str, about: str = "") -> ProtocolMessage:
     outcome = Outcome(success=Payloads(payloads=[payload(b"1")]))
-    return _message(update_id, "respond", Response(meta=Meta(update_id=update_id), outcome=outcome))
+    return _message(update_id, "respond", Response(meta=Meta(update_id=about or update_id), outcome=outcome))
 
 
 def _message(update_id: str, verb: str, body: Message) -> ProtocolMessage:

@@ -83,9 +83,12 @@ def test_attempts_from_the_fourth_on_are_given_more_time() -> None:
 def test_news_turn_a_transient_attempt_into_a_first_one() -> None:
     shell = Shell().begin()
     shell.fail_workflow_task(shell.poll())
+    shell.now_ns += SECOND
     shell.signal()
     assert shell.types()[4:] == ["WorkflowExecutionSignaled"]
     shell.work()
+    times = [(event.event_time.seconds, event.event_time.nanos) for event in shell.events()]
+    assert times == sorted(times), "the task is as old as its event, not as the attempt it was"
     assert shell.types()[5:] == ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskCompleted"]
     assert shell.last("workflow_task_scheduled").attempt == 1
     check(shell)
@@ -191,6 +194,16 @@ def test_a_message_about_an_unknown_update_fails_the_task(verb: Callable[[str], 
     assert completed.error is not None
     assert shell.types()[-1] == "WorkflowTaskFailed"
     check(shell)
+
+
+def test_a_response_about_another_update_fails_the_task() -> None:
+    shell = Shell().begin()
+    shell.work()
+    shell.update("u")
+    completed = shell.work(messages=[c.accept("u"), c.respond("u", about="another")])
+    assert completed.error is not None
+    assert completed.error.message.startswith("BadUpdateWorkflowExecutionMessage: ")
+    assert not shell.run.updates
 
 
 def test_news_refuse_a_close() -> None:
