@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.errors import ServiceError
-from services.persistence import ShardStore, StoreError, TaskCategory, TaskRow
+from services.persistence import ShardStore, StoreError, TaskCategory, TaskRow, UnknownOutcome
 from services.protos.run_pb2 import Task
 from services.runtime import Clock, TimerHandle
 
@@ -58,7 +58,7 @@ class Acknowledged:
             self._deleted_upto = upto
             try:
                 await self._store.delete_tasks(self._shard_id, self.range_id, self.category, upto)
-            except StoreError:
+            except (StoreError, UnknownOutcome):
                 logger.warning("outbox rows of shard %d were not deleted", self._shard_id, exc_info=True)
 
     def stop(self) -> None:

@@ -335,19 +335,21 @@ def _search_attributes_upserted(run: Run, event: HistoryEvent, _: Changes) -> No
     upserted = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
     fields = run.info.search_attributes.indexed_fields
     merged = {name: upserted.get(name) or fields[name] for name in {*fields, *upserted}}
-    kept = {name: payload for name, payload in merged.items() if not _is_nil(payload.data)}
+    kept = {name: payload for name, payload in merged.items() if not _is_nil(payload)}
     run.info.search_attributes.CopyFrom(SearchAttributes(indexed_fields=kept))
 
 
-def _is_nil(data: bytes) -> bool:
-    return data in (b"", b"null", b"[]")
+def _is_nil(payload: Payload) -> bool:
+    """Setting nothing is deleting: null, or an empty list."""
+    encoding = payload.metadata.get("encoding")
+    return encoding == b"binary/null" or (encoding == b"json/plain" and payload.data in (b"null", b"[]"))
 
 
 def _properties_modified(run: Run, event: HistoryEvent, _: Changes) -> None:
     upserted = event.workflow_properties_modified_event_attributes.upserted_memo.fields
     fields = run.info.memo.fields
     merged = {name: upserted[name] if name in upserted else fields[name] for name in {*fields, *upserted}}
-    kept = {name: payload for name, payload in merged.items() if not _is_nil(payload.data)}
+    kept = {name: payload for name, payload in merged.items() if not _is_nil(payload)}
     run.info.memo.CopyFrom(Memo(fields=kept))
 
 

@@ -23,7 +23,10 @@ class Limits:
     history_events_suggest: int = 4096
     history_bytes_max: int = 50 * 1024 * 1024
     history_bytes_suggest: int = 4 * 1024 * 1024
-    pending_max: int = 2000  # of activities, children, external signals, external cancels: each
+    activities_pending_max: int = 2000
+    children_pending_max: int = 2000
+    external_signals_pending_max: int = 2000
+    external_cancels_pending_max: int = 2000
     signals_max: int = 10000
     buffered_events_max: int = 100
     buffered_bytes_max: int = 2 * 1024 * 1024

@@ -49,7 +49,14 @@ def test_a_run_that_ends_for_its_size_fails_the_task_a_worker_has() -> None:
     ],
 )
 def test_too_much_pending_fails_the_task(one: Command, another: Command, cause: str) -> None:
-    shell = Shell(limits=Limits(pending_max=1)).begin()
+    shell = Shell(
+        limits=Limits(
+            activities_pending_max=1,
+            children_pending_max=1,
+            external_signals_pending_max=1,
+            external_cancels_pending_max=1,
+        )
+    ).begin()
     completed = shell.work(one, another)
     assert completed.error is not None
     assert completed.error.message.startswith(f"{cause}: the number of pending ")

@@ -34,7 +34,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         f"Invalid RunId set on {WHERE}. WorkflowId={asked.workflow_id} {ids}",
     )
-    limit = draft.given.limits.pending_max
+    limit = draft.given.limits.external_cancels_pending_max
     require(
         len(draft.run.cancels) < limit,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_REQUEST_CANCEL_LIMIT_EXCEEDED,

@@ -39,7 +39,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     asked = command.schedule_activity_task_command_attributes
     timeouts = _timeouts(draft, asked)
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
-    limit = draft.given.limits.pending_max
+    limit = draft.given.limits.activities_pending_max
     require(
         len(draft.run.activities) < limit,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_ACTIVITIES_LIMIT_EXCEEDED,

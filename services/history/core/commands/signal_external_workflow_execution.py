@@ -44,7 +44,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     require(asked.signal_name, BAD, f"SignalName is not set on {WHERE}. {which}")
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
-    limit = draft.given.limits.pending_max
+    limit = draft.given.limits.external_signals_pending_max
     require(
         len(draft.run.signals) < limit,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_SIGNALS_LIMIT_EXCEEDED,

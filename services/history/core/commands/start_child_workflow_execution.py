@@ -36,7 +36,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     _check(draft, asked, completion)
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes. Input")
-    limit = draft.given.limits.pending_max
+    limit = draft.given.limits.children_pending_max
     require(
         len(draft.run.children) < limit,
         Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED,
