@@ -48,6 +48,7 @@ class Queries(Room):
             result = await self._with_task(call, entry, request, until)
             if result is not None:
                 return _response(result)
+            entry = await self.engine.run(workflow, entry.run.info.run_id)  # it may have been read anew
             _require_ready(entry.run)
         return await self._direct(call, workflow, entry, request)
 
