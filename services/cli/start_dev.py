@@ -105,7 +105,7 @@ def _data_file(_context: click.Context, _parameter: click.Parameter, name: str |
 @click.option(
     "-n", "--namespace", "namespaces", multiple=True, help='Namespace to create, besides "default". Repeatable.'
 )
-@click.option("--http-port", type=_PORT, default=0, help="Port for the HTTP API. By default it is not served.")
+@click.option("--http-port", type=_PORT, default=0, help="Port for the HTTP API, which is not built yet.")
 @click.option("--metrics-port", type=_PORT, default=0, help="Port for /metrics. Defaults to a free port.")
 @click.option(
     "--dynamic-config-value",
@@ -200,7 +200,7 @@ def start_dev(
 def _say_there_is_no_ui(flags: Mapping[str, Any]) -> None:
     given = ["--" + name.replace("_", "-") for name, value in flags.items() if value]
     if given:
-        click.echo(f"Perdure has no web UI yet: {', '.join(given)} changed nothing.", err=True)
+        click.echo(f"Perdure has no web UI and no HTTP API yet: {', '.join(given)} changed nothing.", err=True)
 
 
 def _free_port(ip: str) -> int:
@@ -220,7 +220,6 @@ def _announce(config: "ServerConfig") -> None:
     lines = {
         "Server": f"{host}:{frontend.grpc_port}",
         "Persistence": sql.database_name if sql and not sql.in_memory else "in-memory",
-        "HTTP": f"{host}:{frontend.http_port}" if frontend.http_port else "",
         "Metrics": f"http://{prometheus.listen_address}{prometheus.handler_path}" if prometheus else "",
     }
     click.echo(f"Perdure {version('perdure')}\n")

@@ -15,6 +15,7 @@ from services.config.start_dev import (
 from services.config.static import (
     RPC,
     SERVICE_NAMES,
+    TLS,
     Bootstrap,
     ClusterMetadata,
     DynamicConfigClient,
@@ -32,6 +33,7 @@ __all__ = [
     "RPC",
     "SERVICE_NAMES",
     "SQL",
+    "TLS",
     "Bootstrap",
     "Cassandra",
     "ClusterMetadata",

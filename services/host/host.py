@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from services import frontend
-from services.config import ConfigError, DynamicConfig, ServerConfig
+from services.config import TLS, ConfigError, DynamicConfig, ServerConfig
 from services.history import HistoryService
 from services.host.settings import matching_settings
 from services.host.stores import open_store, sqlite_of
@@ -55,6 +55,16 @@ def _check(config: ServerConfig) -> None:
             "frontend, history, matching and worker in one process: clusters are not built yet",
         )
     sqlite_of(config)
+    _check_protection(config)
+
+
+def _check_protection(config: ServerConfig) -> None:
+    """What was meant to be encrypted or guarded is not served open."""
+    wanted = config.global_
+    if wanted.tls != TLS():
+        raise ConfigError("global.tls", "certificates", "none: TLS is not built yet")
+    if wanted.authorization.authorizer or wanted.authorization.claim_mapper:
+        raise ConfigError("global.authorization", "an authorizer", "none: authorization is not built yet")
 
 
 async def _serve(config: ServerConfig) -> None:
@@ -65,6 +75,8 @@ async def _serve(config: ServerConfig) -> None:
     async with AsyncExitStack() as process:
         health = await _start(config, process)
         health.serving(True)
+        rpc = config.rpc("frontend")
+        _log.info("Serving", address=f"{rpc.host}:{rpc.grpc_port}")
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

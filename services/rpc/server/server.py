@@ -1,6 +1,7 @@
 """One grpc.aio server over a table of methods. Parsing and serialising happen here, so that bytes can pass through."""
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from services.config import DynamicConfig, limits
-from services.errors import ServiceError, Unimplemented, Unknown
+from services.errors import ServiceError, Unavailable, Unimplemented, Unknown
 from services.rpc.call import Call
 from services.rpc.server.health import Health
 from services.rpc.server.method import Method, Reply
@@ -37,6 +38,8 @@ Serve: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
 
 _log = get_logger("frontend")
 
+LAST_ANSWERS_S = 0.1  # for what came in between the last call's end and the server's
+
 
 class AddressInUse(Exception):
     """The address cannot be listened on; the text says why."""
@@ -48,6 +51,9 @@ class Server:
     def __init__(self, clock: Clock, config: DynamicConfig) -> None:
         self._clock, self._config = clock, config
         self._server = grpc.aio.server(options=_options(config))
+        self._under_way = 0
+        self._stopping = False
+        self._idle: asyncio.Event | None = None
 
     def listen(self, host: str, port: int) -> int:
         """Takes the port (0: a free one) and returns it. Raises AddressInUse."""
@@ -79,8 +85,26 @@ class Server:
         return health
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no more calls, and returns when those under way are answered; after `grace_s` they are cancelled."""
-        await self._server.stop(grace_s)
+        """Answers those under way, for at most `grace_s`; new calls are told at once to come again.
+
+        grpc would cancel calls that arrive while it stops, and SDKs do not repeat a cancelled call.
+        """
+        self._stopping = True
+        if self._under_way:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._idle.wait()
+        await self._server.stop(LAST_ANSWERS_S)
+
+    def _begin_call(self) -> None:
+        if self._stopping:
+            raise Unavailable("the server is stopping, please retry")
+
+    def _end_call(self) -> None:
+        self._under_way -= 1
+        if self._idle is not None and not self._under_way:
+            self._idle.set()
 
     def _serve(self, operation: str, method: Method) -> Serve:
         clock, about, answer = self._clock, method.about, method.answer
@@ -99,7 +123,9 @@ class Server:
             if metrics is None:
                 metrics = metrics_of[namespace] = call_metrics(operation, namespace, "frontend")
             metrics.started()
+            self._under_way += 1
             try:
+                self._begin_call()
                 if refused is not None:
                     raise refused
                 call = self._call(context, namespace, namespace_id, began)
@@ -112,6 +138,7 @@ class Server:
                 error_type = f"serviceerror_{type(shown).__name__}"
                 await context.abort(code_of(shown), shown.message, trailers_of(shown))
             finally:
+                self._end_call()
                 metrics.ended(clock.monotonic() - began, error_type)
 
         return serve

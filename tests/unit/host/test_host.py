@@ -158,6 +158,13 @@ async def test_a_foreign_file_is_left_untouched(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+SQLITE = """
+persistence:
+  defaultStore: main
+  numHistoryShards: 4
+  datastores:
+    main: {sql: {pluginName: sqlite, databaseName: never-made.db}}
+"""
 CLUSTER = """
 persistence:
   defaultStore: main
@@ -175,6 +182,8 @@ persistence:
             ServerConfig(persistence=for_start_dev().persistence, run_services=("history",)),
             "service: found history, expected frontend, history, matching and worker in one process",
         ),
+        (parse(SQLITE + "global: {tls: {frontend: {server: {certFile: c, keyFile: k}}}}", {}), "global.tls: found"),
+        (parse(SQLITE + "global: {authorization: {authorizer: default}}", {}), "global.authorization: found"),
     ],
 )
 def test_what_is_not_built_is_told_before_anything_is_done(config: ServerConfig, text: str) -> None:
