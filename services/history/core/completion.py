@@ -1,6 +1,6 @@
 """A worker's answer to a workflow task: its commands and messages become events, or the task fails."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.api.command.v1 import Command
@@ -11,6 +11,7 @@ from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.update.v1 import Rejection as UpdateRejection
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
+from services.history.core.apply import Item
 from services.history.core.close import SERVICE_IDENTITY, terminate_run
 from services.history.core.commands import CLOSING, DECIDE, NOT_BUILT, BadCommand, Completion
 from services.history.core.commands.refusal import Cause
@@ -149,10 +150,16 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
     reject_unanswered(draft, task.started_event_id)
     _schedule_next(draft, task, request)
     started = _start_next(draft, request)
-    eager = tuple(
-        key for key, activity in draft.run.activities.items() if activity.started_time_ns and key not in run.activities
-    )
+    eager = tuple(sorted(_started_eagerly(run, draft)))
     return Completed(decision=finish(draft), new_task_started=started, eager_activities=eager)
+
+
+def _started_eagerly(run: Run, draft: Draft) -> Iterable[int]:
+    for item, key in draft.changes:
+        if item == Item.ACTIVITY and isinstance(key, int) and key not in run.activities:
+            activity = draft.run.activities.get(key)
+            if activity is not None and activity.started_time_ns:
+                yield key
 
 
 def _completed_attributes(
