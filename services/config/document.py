@@ -103,7 +103,7 @@ class Document:
                 raise self._mistake(node, path, f"${{{name}}}, which is not set", "an environment variable that is set")
 
             node.value = _VARIABLE.sub(look_up, node.value)
-            node.tag = self._loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+            node.tag = self._loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]  # untyped in the stubs
 
     def _entries(self, node: yaml.Node, path: str) -> dict[str, yaml.Node]:
         """The keys of a mapping, each once. Merge keys (`<<`) are applied."""

@@ -74,7 +74,7 @@ class DynamicConfig:
         """The value of `setting` for these constraints, the most specific first. Costs one dictionary look-up."""
         value = self._flat.get(setting, _ABSENT)
         if value is not _ABSENT:
-            return value  # type: ignore[no-any-return]
+            return value  # type: ignore[no-any-return]  # was checked when it was read
         key = (setting, namespace, task_queue, task_type, shard_id, destination)
         value = self._resolved.get(key, _ABSENT)
         if value is _ABSENT:
@@ -86,7 +86,7 @@ class DynamicConfig:
                 destination=destination,
             )
             value = self._resolve(setting, key, given)
-        return value  # type: ignore[no-any-return]
+        return value  # type: ignore[no-any-return]  # was checked when it was read
 
     def get_constrained(self, setting: Setting[T], given: Constraints) -> T:
         """As `get`, for the constraints that few settings know (namespaceId, historyTaskType)."""

@@ -13,7 +13,7 @@ LIMITATIONS = {
     "StartWorkflowExecution": "completion callbacks are refused; versioning overrides have no effect",
     "SignalWithStartWorkflowExecution": "as StartWorkflowExecution",
     "ExecuteMultiOperation": "as StartWorkflowExecution",
-    "DescribeTaskQueue": "no enhanced mode",
+    "DescribeTaskQueue": "no worker versioning: builds that are asked for have no tasks",
     "DeleteNamespace": "marked and renamed at once; its data is not reclaimed yet",
     "ListArchivedWorkflowExecutions": "archival is not configured",
     "ListClusters": "this cluster only",

@@ -2,13 +2,14 @@
 
 from temporalio.api.common.v1 import WorkerVersionCapabilities
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
-from temporalio.api.enums.v1 import WorkerVersioningMode
+from temporalio.api.enums.v1 import DescribeTaskQueueMode, WorkerVersioningMode
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
 from services.errors import FailedPrecondition, InvalidArgument
 from services.frontend import checks
 from services.frontend.backends import Backends
+from services.frontend.task_queues import described_by_build
 from services.rpc import Call
 
 DEADLINE_S_MIN = 2.0
@@ -66,6 +67,8 @@ class Polls:
         self, call: Call, request: api.DescribeTaskQueueRequest
     ) -> api.DescribeTaskQueueResponse:
         checks.task_queue(request, self._config.get(limits.MAX_ID_LENGTH), reserved=True)
+        if request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED:
+            return await described_by_build(self._matching, call, request)
         return await self._matching.describe_task_queue(call, request)
 
 

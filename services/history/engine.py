@@ -5,7 +5,7 @@ Everything that changes a workflow goes through `Engine.commit`, under the workf
 
 import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from temporalio.api.common.v1 import SearchAttributes
@@ -99,12 +99,12 @@ class Engine:
 
     async def start(
         self,
-        execute: Callable[..., object],
-        show: Callable[..., object],
+        execute: Callable[[Shard, Key, Task], Awaitable[bool]],
+        show: Callable[[Shard, Key, Task], None],
     ) -> None:
         """Acquires all shards (a static ring: this host owns them) and takes up the work that was left."""
         for shard_id in range(1, self._shard_count + 1):
-            shard = Shard(shard_id, self._owner, self.store, self.clock, execute, show)  # type: ignore[arg-type]
+            shard = Shard(shard_id, self._owner, self.store, self.clock, execute, show)
             self._shards[shard_id] = shard
             await shard.acquire()
         for shard in self._shards.values():

@@ -117,7 +117,7 @@ async def _start(config: ServerConfig, process: AsyncExitStack) -> Health:
         """Long polls end politely while the server takes no more calls and waits for those under way."""
         try:
             async with asyncio.timeout(2 * GRACE_S):
-                await asyncio.gather(server.stop(GRACE_S), matching.drain(), history.drain())
+                await asyncio.gather(server.drain(GRACE_S), matching.drain(), history.drain())
         except TimeoutError:  # the store does not take what is in memory; what was acknowledged is in it
             _log.error("The drain did not end in time")
 

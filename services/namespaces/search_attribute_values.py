@@ -95,7 +95,7 @@ def _decoded(payload: Payload) -> Any:
 
 def _fits(value: Any, kind: IndexedValueType) -> bool:
     if kind == Type.INDEXED_VALUE_TYPE_KEYWORD_LIST:
-        return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     if isinstance(value, list):
         return len(value) == 1 and _fits(value[0], kind)
     if kind == Type.INDEXED_VALUE_TYPE_INT:

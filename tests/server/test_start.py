@@ -26,9 +26,7 @@ STOP_S_MAX = 3.0
 CALL_S_MAX = 20.0
 LAUNCHES = 3  # machines are noisy: the best of them counts
 CANNOT_START = 1
-# New calls are answered UNAVAILABLE, which SDKs retry. CANCELLED comes from grpc for the few that arrive at the very
-# moment at which the server stops listening, and should go (docs/conformance.md).
-REFUSALS_WHILE_STOPPING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+REFUSALS_WHILE_STOPPING = {grpc.StatusCode.UNAVAILABLE}  # SDKs repeat such calls; they give up on cancelled ones
 PERDURE = BIN / "perdure"
 
 

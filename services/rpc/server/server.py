@@ -38,8 +38,6 @@ Serve: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
 
 _log = get_logger("frontend")
 
-LAST_ANSWERS_S = 0.1  # for what came in between the last call's end and the server's
-
 
 class AddressInUse(Exception):
     """The address cannot be listened on; the text says why."""
@@ -84,18 +82,22 @@ class Server:
         await self._server.start()
         return health
 
-    async def stop(self, grace_s: float) -> None:
-        """Answers those under way, for at most `grace_s`; new calls are told at once to come again.
-
-        grpc would cancel calls that arrive while it stops, and SDKs do not repeat a cancelled call.
-        """
+    async def drain(self, grace_s: float) -> None:
+        """Waits until the calls under way are answered, at most `grace_s`; new ones are told at once to come again."""
         self._stopping = True
         if self._under_way:
             self._idle = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await self._idle.wait()
-        await self._server.stop(LAST_ANSWERS_S)
+
+    async def stop(self, grace_s: float) -> None:
+        """Drains, then lets go of the port. grpc cancels calls that arrive meanwhile, and SDKs do not repeat those.
+
+        A process that ends anyway had better only drain: its connections end with it, which tells clients to repeat.
+        """
+        await self.drain(grace_s)
+        await self._server.stop(None)
 
     def _begin_call(self) -> None:
         if self._stopping:
