@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import temporalio.api.errordetails.v1
 import temporalio.api.failure.v1
-import temporalio.api.update.v1  # noqa: F401
+import temporalio.api.update.v1  # noqa: F401 (registers the messages that travel inside Any)
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import FieldDescriptor

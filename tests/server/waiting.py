@@ -2,15 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-T = TypeVar("T")
 
 LIMIT_S = 15.0
 ASK_AGAIN_S = 0.02
 
 
-async def until(read: Callable[[], Awaitable[T]], expected: T) -> None:
+async def until(read: Callable[[], Awaitable[object]], expected: object) -> None:
     """Reads until it is as expected; fails with what was read last."""
     deadline = asyncio.get_running_loop().time() + LIMIT_S
     while (found := await read()) != expected:

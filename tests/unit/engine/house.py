@@ -70,7 +70,7 @@ class House:
         self.store = store
         self.namespaces = NamespaceRegistry(store, clock, chance, config)
         self.matching = MatchingService(store, late.client(), clock, chance, MatchingSettings())
-        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, 4, "host")  # type: ignore[arg-type]  # it stands for a store
+        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, 4, "host")
         late.bind(self.history)
 
     async def start(self) -> None:

@@ -1,7 +1,10 @@
 """Whose a request is, before anything else of it is looked at."""
 
+from collections.abc import Callable
+
 import pytest
 import temporalio.api.workflowservice.v1 as api
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import NamespaceState
 from temporalio.api.namespace.v1 import UpdateNamespaceInfo
@@ -31,10 +34,10 @@ async def test_a_request_names_a_namespace_that_exists(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("request_of", [start, signal_with_start])
-async def test_nothing_starts_in_a_deprecated_namespace(desk: Desk, request_of: object) -> None:
+async def test_nothing_starts_in_a_deprecated_namespace(desk: Desk, request_of: Callable[[], Message]) -> None:
     await desk.ask(api.DeprecateNamespaceRequest(namespace="default"))
     with pytest.raises(NamespaceInvalidState) as refused:
-        await desk.ask(request_of())  # type: ignore[operator]
+        await desk.ask(request_of())
     assert refused.value.message == "Namespace has invalid state: Deprecated. Must be Registered."
     await desk.ask(DESCRIBE)
     desk.history.only("describe_workflow_execution")

@@ -1,5 +1,7 @@
 """What workers answer: too much becomes a failure; ids become tokens."""
 
+from typing import Any
+
 import pytest
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.common.v1 import Payload, Payloads
@@ -89,9 +91,9 @@ async def test_an_answer_by_id_travels_under_the_token_history_gives(desk: Desk)
     ],
 )
 async def test_a_bad_answer_by_id_is_told_why(
-    desk: Desk, change: dict[str, str], error: type[InvalidArgument], text: str
+    desk: Desk, change: dict[str, Any], error: type[InvalidArgument], text: str
 ) -> None:
-    fields = {"namespace": "default", "workflow_id": "w", "activity_id": "a", **change}
+    fields: dict[str, Any] = {"namespace": "default", "workflow_id": "w", "activity_id": "a", **change}
     with pytest.raises(error) as refused:
         await desk.ask(api.RespondActivityTaskCanceledByIdRequest(**fields))
     assert refused.value.message == text

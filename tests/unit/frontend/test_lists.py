@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import temporalio.api.workflowservice.v1 as api
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.filter.v1 import StartTimeFilter, StatusFilter, WorkflowExecutionFilter, WorkflowTypeFilter
@@ -79,8 +80,8 @@ async def test_a_row_is_as_it_was_written_however_long(desk: Desk) -> None:
         ({"execution_filter": WorkflowExecutionFilter(workflow_id="o'clock")}, ["o'clock"]),
         ({"execution_filter": WorkflowExecutionFilter(workflow_id="c")}, []),
         ({"type_filter": WorkflowTypeFilter(name="Type-b")}, ["b"]),
-        ({"start_time_filter": StartTimeFilter(earliest_time={"seconds": 15})}, ["b"]),
-        ({"start_time_filter": StartTimeFilter(latest_time={"seconds": 15})}, ["o'clock"]),
+        ({"start_time_filter": StartTimeFilter(earliest_time=Timestamp(seconds=15))}, ["b"]),
+        ({"start_time_filter": StartTimeFilter(latest_time=Timestamp(seconds=15))}, ["o'clock"]),
         ({"maximum_page_size": 1}, ["b"]),
     ],
 )
@@ -94,7 +95,7 @@ async def test_open_runs_by_the_old_filters(shown: Desk, filters: dict[str, Any]
     [
         ({}, ["d", "c"]),
         ({"status_filter": StatusFilter(status=FAILED)}, ["d"]),
-        ({"start_time_filter": StartTimeFilter(latest_time={"seconds": 31})}, ["c"]),
+        ({"start_time_filter": StartTimeFilter(latest_time=Timestamp(seconds=31))}, ["c"]),
     ],
 )
 async def test_closed_runs_by_the_old_filters(shown: Desk, filters: dict[str, Any], expected: list[str]) -> None:
@@ -131,7 +132,7 @@ async def test_counts_by_status(shown: Desk) -> None:
         (
             api.ListOpenWorkflowExecutionsRequest(
                 namespace="default",
-                start_time_filter=StartTimeFilter(earliest_time={"seconds": 2}, latest_time={"seconds": 1}),
+                start_time_filter=StartTimeFilter(earliest_time=Timestamp(seconds=2), latest_time=Timestamp(seconds=1)),
             ),
             "EarliestTime in StartTimeFilter should not be larger than LatestTime.",
         ),

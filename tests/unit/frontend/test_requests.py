@@ -7,6 +7,7 @@ import pytest
 import temporalio.api.workflowservice.v1 as api
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Input, Meta, Request, UpdateRef, WaitPolicy
@@ -90,8 +91,9 @@ async def test_a_bad_request_is_told_why_and_reaches_nobody(desk: Desk, request_
 async def test_an_update_gets_an_id_and_may_not_wait_for_admission(desk: Desk) -> None:
     await desk.ask(update(request=Request(meta=Meta(), input=Input(name="n"))))
     assert desk.history.only("update_workflow_execution").request.meta.update_id
+    admitted = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
     with pytest.raises(PermissionDenied, match="waiting on update admitted is not supported"):
-        await desk.ask(update(wait_policy=WaitPolicy(lifecycle_stage=1)))
+        await desk.ask(update(wait_policy=WaitPolicy(lifecycle_stage=admitted)))
 
 
 # Polls

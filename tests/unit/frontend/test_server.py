@@ -35,8 +35,8 @@ class Served:
         self.server, self.channel, self.answers, self.health = server, channel, answers, health
 
     async def call(self, method: str, payload: bytes = b"", timeout: float = LIMIT_S) -> bytes:
-        reply: bytes = await self.channel.unary_unary(method)(payload, timeout=timeout)
-        return reply
+        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(method)
+        return await send(payload, timeout=timeout)
 
     async def poll(self, answer: Answer, payload: bytes = b"", timeout: float = LIMIT_S) -> bytes:
         self.answers["poll"] = answer
@@ -96,7 +96,8 @@ async def test_a_call_says_whose_it_is_and_until_when(served: Served) -> None:
 
     served.answers["poll"] = keep
     request = api.PollWorkflowTaskQueueRequest(namespace="default").SerializeToString()
-    poll = served.channel.unary_unary(f"/{SERVICE}/PollWorkflowTaskQueue")
+    path = f"/{SERVICE}/PollWorkflowTaskQueue"
+    poll: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = served.channel.unary_unary(path)
     before = SystemClock().monotonic()
     await poll(request, timeout=LIMIT_S, metadata=(("client-name", "temporal-python"), ("client-version", "1.35.0")))
     await poll(request)
@@ -229,9 +230,11 @@ async def test_a_stop_waits_for_calls_under_way_and_takes_no_more(served: Served
 async def test_health_is_told_and_watched(served: Served) -> None:
     async def check(service: str) -> int:
         reply = await served.call(f"{HEALTH}/Check", HealthCheckRequest(service=service).SerializeToString())
-        return HealthCheckResponse.FromString(reply).status
+        status: int = HealthCheckResponse.FromString(reply).status
+        return status
 
-    watch = served.channel.unary_stream(f"{HEALTH}/Watch")(b"", timeout=LIMIT_S)
+    watching: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = served.channel.unary_stream(f"{HEALTH}/Watch")
+    watch = watching(b"", timeout=LIMIT_S)
     assert HealthCheckResponse.FromString(await watch.read()).status == HealthCheckResponse.NOT_SERVING
     served.health.serving(True)
     assert HealthCheckResponse.FromString(await watch.read()).status == HealthCheckResponse.SERVING
@@ -244,7 +247,8 @@ async def test_health_is_told_and_watched(served: Served) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_shows_the_services(served: Served, version: str) -> None:
-    info = served.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+    path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    info: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = served.channel.stream_stream(path)
     call = info(timeout=LIMIT_S)
     await call.write(ServerReflectionRequest(list_services="").SerializeToString())
     listed = ServerReflectionResponse.FromString(await call.read()).list_services_response

@@ -51,6 +51,18 @@ def attribute(name: str, payload: Payload) -> Callable[[Start | SignalWithStart]
 
 
 Change = Callable[[Start], object]
+
+
+def both(first: Change, second: Change) -> Change:
+    """One change after the other."""
+
+    def change(request: Start) -> None:
+        first(request)
+        second(request)
+
+    return change
+
+
 REFUSED: dict[str, Change] = {
     "WorkflowId is not set on request.": lambda r: r.ClearField("workflow_id"),
     "WorkflowId exceeds maximum allowed length (1001/1000)": lambda r: setattr(r, "workflow_id", LONG),
@@ -66,20 +78,20 @@ REFUSED: dict[str, Change] = {
     ),
     "An invalid WorkflowRunTimeoutSeconds is set on request. cause: duration has seconds and nanos with different"
     " signs": lambda r: r.workflow_run_timeout.CopyFrom(Duration(seconds=1, nanos=-1)),
-    "CronSchedule and WorkflowStartDelay may not be used together.": lambda r: (
-        r.workflow_start_delay.FromSeconds(1),
-        setattr(r, "cron_schedule", "* * * * *"),
+    "CronSchedule and WorkflowStartDelay may not be used together.": both(
+        lambda r: r.workflow_start_delay.FromSeconds(1),
+        lambda r: setattr(r, "cron_schedule", "* * * * *"),
     ),
     "invalid CronSchedule.": lambda r: setattr(r, "cron_schedule", "tea time"),
     "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be used together with a"
-    " WorkflowIDConflictPolicy": lambda r: (
-        setattr(r, "workflow_id_reuse_policy", Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING),
-        setattr(r, "workflow_id_conflict_policy", Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL),
+    " WorkflowIDConflictPolicy": both(
+        lambda r: setattr(r, "workflow_id_reuse_policy", Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING),
+        lambda r: setattr(r, "workflow_id_conflict_policy", Conflict.WORKFLOW_ID_CONFLICT_POLICY_FAIL),
     ),
     "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be used together with"
-    " WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING": lambda r: (
-        setattr(r, "workflow_id_reuse_policy", Reuse.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE),
-        setattr(r, "workflow_id_conflict_policy", Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING),
+    " WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING": both(
+        lambda r: setattr(r, "workflow_id_reuse_policy", Reuse.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE),
+        lambda r: setattr(r, "workflow_id_conflict_policy", Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING),
     ),
     "attaching request ID is required for attaching completion callbacks": lambda r: r.on_conflict_options.CopyFrom(
         OnConflictOptions(attach_completion_callbacks=True)
@@ -102,9 +114,9 @@ REFUSED: dict[str, Change] = {
     "invalid InitialInterval set on retry policy: negative duration": lambda r: (
         r.retry_policy.initial_interval.FromSeconds(-1)
     ),
-    "MaximumInterval cannot be less than InitialInterval on retry policy.": lambda r: (
-        r.retry_policy.initial_interval.FromSeconds(2),
-        r.retry_policy.maximum_interval.FromSeconds(1),
+    "MaximumInterval cannot be less than InitialInterval on retry policy.": both(
+        lambda r: r.retry_policy.initial_interval.FromSeconds(2),
+        lambda r: r.retry_policy.maximum_interval.FromSeconds(1),
     ),
     "MaximumAttempts cannot be negative on retry policy.": lambda r: setattr(r.retry_policy, "maximum_attempts", -1),
     "Invalid timeout type value: Tea.": lambda r: r.retry_policy.non_retryable_error_types.append(

@@ -39,7 +39,8 @@ class Host:
 
     async def call(self, request: Message) -> Any:
         name = type(request).__name__.removesuffix("Request")
-        send = self.channel.unary_unary(f"/temporal.api.workflowservice.v1.WorkflowService/{name}")
+        path = f"/temporal.api.workflowservice.v1.WorkflowService/{name}"
+        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(path)
         reply = await send(request.SerializeToString(), timeout=LIMIT_S, wait_for_ready=True)
         return getattr(api, f"{name}Response").FromString(reply)
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.errors import NotFound, Unavailable
 from services.matching.tasks import Poller
+from services.protos.history_pb2 import RecordWorkflowTaskStartedRequest
 from services.rpc.clients import AddTaskOutcome
 from tests.unit.matching.conftest import Matching, settle
 
@@ -18,6 +19,7 @@ async def test_a_waiting_poller_gets_the_task_and_nothing_is_written(matching: M
     assert (await poll).task_token == b"w1"
     assert matching.queues.calls == ["read"]
     (started,) = matching.history.started
+    assert isinstance(started, RecordWorkflowTaskStartedRequest)
     assert started.request_id
     assert not started.durable
 
@@ -61,7 +63,9 @@ async def test_a_stored_task_is_started_durably_and_then_forgotten(matching: Mat
     await matching.clock.advance(0.2)
     assert await add is AddTaskOutcome.STORED
     assert (await matching.poll()).task_token == b"w1"
-    assert matching.history.started[0].durable
+    (started,) = matching.history.started
+    assert isinstance(started, RecordWorkflowTaskStartedRequest)
+    assert started.durable
     assert matching.queues.stored() == ["w1"]
     await matching.clock.advance(5)
     assert matching.queues.stored() == []

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, Unavailable
 from services.matching import MatchingSettings
@@ -22,13 +23,13 @@ async def test_no_task_is_lost(seed: int) -> None:
     dice = random.Random(seed)
     matching = Matching(SETTINGS)
     adds: dict[str, asyncio.Task[AddTaskOutcome]] = {}
-    polls: list[asyncio.Task[object]] = []
+    polls: list[asyncio.Task[api.PollWorkflowTaskQueueResponse]] = []
     for step in range(STEPS):
         move = dice.random()
         if move < 0.35:
             adds[f"w{step}"] = matching.add(f"w{step}")
         elif move < 0.65:
-            polls.append(matching.poll(wait_s=dice.choice([1.5, 3, 70])))  # type: ignore[arg-type]
+            polls.append(matching.poll(wait_s=dice.choice([1.5, 3, 70])))
         elif move < 0.8 and polls:
             dice.choice(polls).cancel()
         elif move < 0.85:
@@ -48,7 +49,7 @@ async def test_no_task_is_lost(seed: int) -> None:
     matching.queues.failures.clear()
     await matching.clock.advance(10)
     for _ in range(STEPS):
-        polls.append(matching.poll(wait_s=3))  # type: ignore[arg-type]
+        polls.append(matching.poll(wait_s=3))
         await matching.clock.advance(0.1)
     await matching.clock.advance(100)
     assert all(add.done() for add in adds.values())

@@ -1,7 +1,7 @@
 """Sticky queues, workers that shut down, heartbeats, dispatch rates, and what operators see."""
 
 import pytest
-from temporalio.api.enums.v1 import RateLimitSource, WorkerStatus
+from temporalio.api.enums.v1 import DescribeTaskQueueMode, RateLimitSource, TaskQueueType, WorkerStatus
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice import v1 as api
@@ -95,12 +95,12 @@ async def test_rate_zero_stops_dispatch_until_a_poller_says_otherwise(matching: 
 
 
 async def describe(
-    matching: Matching, type_: int = WORKFLOW, *, report_stats: bool = True
+    matching: Matching, type_: TaskQueueType.ValueType = WORKFLOW, *, report_stats: bool = True
 ) -> api.DescribeTaskQueueResponse:
     request = api.DescribeTaskQueueRequest(
         task_queue=TaskQueue(name="q"), include_task_queue_status=True, report_stats=report_stats
     )
-    request.task_queue_type = type_  # type: ignore[assignment]
+    request.task_queue_type = type_
     return await matching.service.describe_task_queue(matching.call(), request)
 
 
@@ -139,7 +139,8 @@ async def test_describe_shows_rates_and_pollers_of_the_last_minutes(matching: Ma
 
 
 async def test_describe_in_the_old_enhanced_mode_is_refused(matching: Matching) -> None:
-    request = api.DescribeTaskQueueRequest(task_queue=TaskQueue(name="q"), api_mode=1)  # type: ignore[arg-type]
+    enhanced = DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED
+    request = api.DescribeTaskQueueRequest(task_queue=TaskQueue(name="q"), api_mode=enhanced)
     with pytest.raises(Unimplemented):
         await matching.service.describe_task_queue(matching.call(), request)
 
@@ -161,10 +162,12 @@ async def test_poll_answers_hint_at_the_backlog_and_at_pollers_to_add_or_drop(ma
     assert behind.poller_scaling_decision.poll_request_delta_suggestion == 1
 
 
-async def heartbeat(matching: Matching, *keys: str, status: int = WorkerStatus.WORKER_STATUS_RUNNING) -> None:
+async def heartbeat(
+    matching: Matching, *keys: str, status: WorkerStatus.ValueType = WorkerStatus.WORKER_STATUS_RUNNING
+) -> None:
     request = api.RecordWorkerHeartbeatRequest(
         worker_heartbeat=[
-            WorkerHeartbeat(worker_instance_key=key, task_queue=f"tq-{key}", sdk_name="py", status=status)  # type: ignore[arg-type]
+            WorkerHeartbeat(worker_instance_key=key, task_queue=f"tq-{key}", sdk_name="py", status=status)
             for key in keys
         ]
     )

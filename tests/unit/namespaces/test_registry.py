@@ -20,7 +20,8 @@ from services.runtime import SystemChance, SystemClock
 
 DAY = Duration(seconds=86400)
 TEXT, KEYWORD, INT = (cast(IndexedValueType, number) for number in (1, 2, 3))
-Register, Update = api.RegisterNamespaceRequest, api.UpdateNamespaceRequest
+Register = api.RegisterNamespaceRequest
+Update = api.UpdateNamespaceRequest
 
 
 @pytest.fixture

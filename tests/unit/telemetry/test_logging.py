@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.telemetry import configure_logging, get_logger
+from services.telemetry import LogForm, LogLevel, configure_logging, get_logger
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +47,9 @@ def test_pretty_lines_go_without_colour_where_nobody_sees_it() -> None:
 @pytest.mark.parametrize(
     ("level", "expected"), [("debug", "diwe"), ("info", "iwe"), ("warn", "we"), ("error", "e"), ("never", "")]
 )
-def test_lines_below_the_level_are_not_written(level: str, expected: str) -> None:
+def test_lines_below_the_level_are_not_written(level: LogLevel, expected: str) -> None:
     stream = io.StringIO()
-    configure_logging(level=level, form="json", stream=stream)  # type: ignore[arg-type]
+    configure_logging(level=level, form="json", stream=stream)
     log, library = get_logger("c"), logging.getLogger("library")
     for source in (log, library):
         source.debug("d")
@@ -60,9 +60,9 @@ def test_lines_below_the_level_are_not_written(level: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize("form", ["text", "json", "pretty"])
-def test_exceptions_are_written_in_full_ours_and_those_of_libraries(form: str) -> None:
+def test_exceptions_are_written_in_full_ours_and_those_of_libraries(form: LogForm) -> None:
     stream = io.StringIO()
-    configure_logging(level="error", form=form, stream=stream)  # type: ignore[arg-type]
+    configure_logging(level="error", form=form, stream=stream)
     try:
         raise KeyError("the cause")
     except KeyError:
