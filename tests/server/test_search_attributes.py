@@ -1,10 +1,9 @@
 """Custom search attributes from end to end: made by flag and CLI, set by starts, upserted by workflows, listed by."""
 
-import asyncio
-import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from temporalio import workflow
@@ -13,7 +12,8 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.processes import BIN, Server
+from tests.processes import Server
+from tests.server.cli import cli, cli_json
 from tests.server.waiting import until
 
 SHADE = SearchAttributeKey.for_keyword("Shade")
@@ -48,16 +48,6 @@ class Painter:
     @workflow.signal
     def finish(self) -> None:
         self._done = True
-
-
-async def cli(server: Server, *arguments: str) -> str:
-    """The official CLI's output; fails with what it complains of."""
-    process = await asyncio.create_subprocess_exec(
-        str(BIN / "temporal"), *arguments, "--address", server.address, stdout=-1, stderr=-1
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +115,7 @@ async def test_a_workflow_is_found_by_what_it_was_started_with_and_by_what_it_up
             Painter.run, id=workflow_id, task_queue="paint", search_attributes=attributes
         )
         for query in FINDS:
-            await until(lambda query=query: found(client, workflow_id, query), True)
+            await until(partial(found, client, workflow_id, query), True)
         for query in DOES_NOT_FIND:
             assert not await found(client, workflow_id, query), query
         (listed,) = [each async for each in client.list_workflows(f"WorkflowId = '{workflow_id}'")]
@@ -138,7 +128,7 @@ async def test_a_workflow_is_found_by_what_it_was_started_with_and_by_what_it_up
             assert not await found(client, workflow_id, query), query
         described = await handle.describe()
         assert described.typed_search_attributes[SHADE] == "blue"
-        assert STORY not in described.typed_search_attributes
+        assert described.typed_search_attributes.get(STORY) is None
 
         await handle.signal(Painter.finish)
         await handle.result()
@@ -149,10 +139,10 @@ async def test_a_workflow_is_found_by_what_it_was_started_with_and_by_what_it_up
 
 async def test_the_cli_lists_attributes_and_removes_them(server: Server, client: Client) -> None:
     await cli(server, "operator", "search-attribute", "create", "--name", "Passing", "--type", "Keyword")
-    listed = json.loads(await cli(server, "operator", "search-attribute", "list", "--output", "json"))
+    listed = await cli_json(server, "operator", "search-attribute", "list")
     assert {**BY_FLAG, **BY_CLI, "Passing": "Keyword"}.items() <= as_types(listed).items()
     await cli(server, "operator", "search-attribute", "remove", "--name", "Passing", "--yes")
-    listed = json.loads(await cli(server, "operator", "search-attribute", "list", "--output", "json"))
+    listed = await cli_json(server, "operator", "search-attribute", "list")
     assert "Passing" not in as_types(listed)
     with pytest.raises(RPCError, match=r"^invalid query: invalid search attribute: Passing$"):
         await client.count_workflows("Passing = 'x'")
