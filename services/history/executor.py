@@ -159,9 +159,10 @@ class OutboxExecutor:
         return True
 
     async def _delete_run(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
+        if entry.run.is_open:
+            return True
+        await self._settle(shard, key, task, workflow, entry)
         async with workflow.lock:
-            if entry.run.is_open:
-                return True
             outcome = await self._engine.store.delete_run(
                 shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id
             )
@@ -171,6 +172,13 @@ class OutboxExecutor:
             workflow.current_known = False
         await self._hide(task.namespace_id, task.run_id)
         return True
+
+    async def _settle(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> None:
+        """Does what the close entailed once more: its own tasks may still wait, and would find nothing afterwards."""
+        if entry.run.children:
+            await self._apply_parent_close_policy(shard, key, task, workflow, entry)
+        if entry.run.info.HasField("parent") and not entry.run.info.new_execution_run_id:
+            await self._report_to_parent(shard, key, task, workflow, entry)
 
     # Children.
 
@@ -358,7 +366,9 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         workflow_id=initiated.workflow_id,
         workflow_type=initiated.workflow_type,
         task_queue=initiated.task_queue,
-        workflow_execution_timeout=initiated.workflow_execution_timeout,
+        workflow_execution_timeout=initiated.workflow_execution_timeout
+        if initiated.HasField("workflow_execution_timeout")
+        else None,
         workflow_run_timeout=initiated.workflow_run_timeout,
         workflow_task_timeout=initiated.workflow_task_timeout,
         request_id=f"{info.run_id}:{event.event_id}:0",

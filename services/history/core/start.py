@@ -88,10 +88,11 @@ def started_attributes(
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = ns_of(request.workflow_execution_timeout)
-    if run_timeout_ns or parent is not None:
+    if run_timeout_ns or request.HasField("workflow_run_timeout"):  # a zero that was asked for is shown
         started.workflow_run_timeout.CopyFrom(duration(run_timeout_ns))
-    if execution_timeout_ns:
+    if request.HasField("workflow_execution_timeout"):
         started.workflow_execution_timeout.CopyFrom(duration(execution_timeout_ns))
+    if execution_timeout_ns:
         # The chain's time runs from its start, whatever its first workflow task waits for.
         started.workflow_execution_expiration_time.CopyFrom(timestamp(now_ns + execution_timeout_ns))
     if parent is not None:

@@ -14,11 +14,12 @@ from temporalio.api.command.v1 import (
 )
 from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import CommandType
+from temporalio.api.workflowservice import v1 as api
 
 from services.history.outbox import Executor, Key
 from services.history.shard import Shard
 from services.protos.run_pb2 import Task
-from tests.unit.engine.house import COMPLETE, QUEUE, SCHEDULE, House, Misbehaving, live, open_store
+from tests.unit.engine.house import COMPLETE, QUEUE, SCHEDULE, House, Misbehaving, eventually, live, open_store
 
 CHILD = Command(
     command_type=CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
@@ -121,3 +122,27 @@ async def test_tasks_that_memory_never_saw_are_done_by_the_next_life(
     attentive = await live(store)
     names = await drive(attentive)
     assert [names.count(name) for name in ONCE_EACH] == [1] * len(ONCE_EACH)
+
+
+async def test_a_deleted_parent_ends_its_children_first(store: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await live(store)
+    await house.begin("parent")
+    await house.answer(await house.task(), CHILD)
+    waiting = {(await house.task()).workflow_execution.workflow_id for _ in range(2)}
+    assert waiting == {"parent", "child"}
+    run_all = Executor.run
+
+    def run_deletion_alone(executor: Executor, key: Key, task: Task) -> None:
+        if task.kind == Task.DELETE_RUN:  # the close's own tasks are slower
+            run_all(executor, key, task)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Executor, "run", run_deletion_alone)
+        execution = WorkflowExecution(workflow_id="parent")
+        request = api.DeleteWorkflowExecutionRequest(workflow_execution=execution)
+        await house.history.delete_workflow_execution(house.call, request)
+
+        async def terminated() -> bool:
+            return (await house.event_names("child"))[-1] == "WORKFLOW_EXECUTION_TERMINATED"
+
+        await eventually(terminated)
