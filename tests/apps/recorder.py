@@ -81,7 +81,13 @@ class Recorder:
             self._signal_calls[handle.id, argument] += 1
             await handle.signal(signal, argument)
 
-        await _until_answered(call)
+        try:
+            await _until_answered(call)
+        except RPCError as failure:
+            repeated = self._signal_calls[handle.id, argument] > 1
+            if failure.status == RPCStatusCode.NOT_FOUND and repeated:
+                return  # an earlier call was taken, its answer was lost, and the workflow has completed since
+            raise
         self.acknowledged[handle.id].signals.append((signal.__name__, argument))
 
     async def update(self, handle: Handle, update: Any, argument: object, update_id: str) -> object:

@@ -25,10 +25,10 @@ def signal_run(
     links: Iterable[Link] = (),
 ) -> None:
     """Records a signal once per request id. While the run's start is delayed it makes no workflow task."""
+    if request_id and request_id in draft.run.signal_requests:
+        return  # even if the run has closed since: it was taken, and only the answer was lost
     if not draft.run.is_open:
         raise completed()
-    if request_id and request_id in draft.run.signal_requests:
-        return
     if draft.info.signal_count >= draft.given.limits.signals_max:
         raise invalid("exceeded workflow execution limit for signal events")
     draft.add(

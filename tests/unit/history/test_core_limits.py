@@ -84,6 +84,15 @@ def test_too_many_signals_are_refused() -> None:
     assert shell.types().count("WorkflowExecutionSignaled") == 2
 
 
+def test_a_signal_whose_answer_was_lost_is_taken_even_after_the_close() -> None:
+    shell = Shell().begin()
+    shell.signal(request_id="r")
+    shell.work(c.complete_workflow())
+    shell.signal(request_id="r")
+    with pytest.raises(Rejection, match="already completed"):
+        shell.signal(request_id="other")
+
+
 def test_a_repeated_signal_counts_once() -> None:
     shell = Shell().begin()
     for _ in range(3):
