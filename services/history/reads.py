@@ -3,8 +3,8 @@
 import asyncio
 
 from google.protobuf.message import DecodeError
-from temporalio.api.enums.v1 import HistoryEventFilterType
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.enums.v1 import EventType, HistoryEventFilterType, TimeoutType
+from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionContinuedAsNewEventAttributes
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
@@ -20,6 +20,7 @@ from services.rpc import Call
 HISTORY = api.GetWorkflowExecutionHistoryResponse.HISTORY_FIELD_NUMBER
 TOKEN = api.GetWorkflowExecutionHistoryResponse.NEXT_PAGE_TOKEN_FIELD_NUMBER
 DEADLINE_MARGIN_S = 1.0
+FOLLOWS_NEXT_RUN = "follows-next-run-id"
 CLOSE_EVENT = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
 
 
@@ -44,7 +45,7 @@ class Reads(Room):
             token.next_event_id = 1
         entry = await self._wait(call, workflow, entry, request, token)
         if request.history_event_filter_type == CLOSE_EVENT:
-            return await self._close_event(workflow, entry, request, token)
+            return await self._close_event(call, workflow, entry, request, token)
         return await self._page(workflow, entry, request, token)
 
     async def _wait(
@@ -80,6 +81,7 @@ class Reads(Room):
 
     async def _close_event(
         self,
+        call: Call,
         workflow: WorkflowEntry,
         entry: RunEntry,
         request: api.GetWorkflowExecutionHistoryRequest,
@@ -89,6 +91,8 @@ class Reads(Room):
         if entry.run.is_open:
             return _response(b"", token if request.wait_new_event else None)
         event = await self.engine.event(workflow, entry, entry.run.info.next_event_id - 1)
+        if FOLLOWS_NEXT_RUN not in call.client_features:
+            event = as_continued(event)
         return _response(History(events=[event]).SerializeToString(), None)
 
     async def _page(
@@ -146,6 +150,39 @@ class Reads(Room):
                 run_id=info.run_id, next_event_id=to_event_id
             ).SerializeToString()
         return response
+
+
+def as_continued(event: HistoryEvent) -> HistoryEvent:
+    """The close as clients expect it that do not say that they follow `new_execution_run_id` (no SDK does).
+
+    To them a run that a retry or a cron follows was continued as new, or they would take its end for the chain's.
+    """
+    completed = event.workflow_execution_completed_event_attributes
+    failed = event.workflow_execution_failed_event_attributes
+    timed_out = event.workflow_execution_timed_out_event_attributes
+    continued = WorkflowExecutionContinuedAsNewEventAttributes()
+    if completed.new_execution_run_id:
+        continued.new_execution_run_id = completed.new_execution_run_id
+        if completed.HasField("result"):
+            continued.last_completion_result.CopyFrom(completed.result)
+    elif failed.new_execution_run_id:
+        continued.new_execution_run_id = failed.new_execution_run_id
+        if failed.HasField("failure"):
+            continued.failure.CopyFrom(failed.failure)
+    elif timed_out.new_execution_run_id:
+        continued.new_execution_run_id = timed_out.new_execution_run_id
+        continued.failure.message, continued.failure.source = "workflow timeout", "Server"
+        continued.failure.timeout_failure_info.timeout_type = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
+    else:
+        return event
+    return HistoryEvent(
+        event_id=event.event_id,
+        event_time=event.event_time,
+        event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        version=event.version,
+        task_id=event.task_id,
+        workflow_execution_continued_as_new_event_attributes=continued,
+    )
 
 
 PAGE_BATCHES_MAX = 256

@@ -12,3 +12,4 @@ class Call:
     deadline: float | None = None
     client_name: str = ""
     client_version: str = ""
+    client_features: frozenset[str] = frozenset()

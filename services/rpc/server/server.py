@@ -147,18 +147,21 @@ class Server:
 
     def _call(self, context: Context, namespace: str, namespace_id: str, now: float) -> Call:
         remaining = context.time_remaining()
-        client_name = client_version = ""
+        client_name = client_version = client_features = ""
         for key, value in context.invocation_metadata() or ():
             if key == "client-name":
                 client_name = str(value)
             elif key == "client-version":
                 client_version = str(value)
+            elif key == "supported-features":
+                client_features = str(value)
         return Call(
             namespace=namespace,
             namespace_id=namespace_id,
             deadline=None if remaining is None else now + remaining,
             client_name=client_name,
             client_version=client_version,
+            client_features=frozenset(client_features.split(",")) if client_features else frozenset(),
         )
 
     def _shown(self, error: Exception, operation: str, namespace: str) -> ServiceError:
