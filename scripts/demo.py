@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -93,3 +94,5 @@ async def print_history(client: Client) -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's native part (1.35) now and then crashes while the interpreter shuts down
