@@ -39,6 +39,20 @@ def parse_token(call: Call, blob: bytes) -> TaskToken:
     return token
 
 
+def answer_queries(entry: RunEntry, request: api.RespondWorkflowTaskCompletedRequest) -> None:
+    """Hands out the worker's answers. A query without one came too late for that task: it travels with the one that
+    follows, and when none does, its caller has to look anew.
+    """
+    task_follows = entry.run.is_open and entry.run.info.HasField("task")
+    for query_id, pending in list(entry.queries.items()):
+        result = request.query_results.get(query_id)
+        if result is None and task_follows:
+            continue
+        del entry.queries[query_id]
+        if not pending.answer.done():
+            pending.answer.set_result(result)
+
+
 class WorkflowTasks(Room):
     """Workflow tasks: started by matching, completed or failed by workers."""
 
@@ -73,18 +87,14 @@ class WorkflowTasks(Room):
             if entry.started is None:
                 await self.engine.started(workflow, entry)
             given = self.engine.given(token.namespace_id, entry)
-            answered = dict(entry.queries) if request.query_results or entry.queries else {}
             try:
                 completed = complete_task(entry.run, given, token, request, call.namespace)
             except Rejection as rejection:
                 raise service_error(rejection) from None
             if completed.decision is not None:
                 await self.engine.commit(workflow, entry, completed.decision)
-            for query_id, pending in answered.items():
-                entry.queries.pop(query_id, None)
-                result = request.query_results.get(query_id)
-                if not pending.answer.done():
-                    pending.answer.set_result(result)
+            if entry.queries:
+                answer_queries(entry, request)
             if completed.error is not None:
                 raise service_error(completed.error)
             return await self._completed_reply(call, workflow, entry, request, completed)
