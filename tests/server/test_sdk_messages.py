@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowFailureError,
@@ -169,16 +169,50 @@ async def test_a_query_waits_for_a_worker(stage: Stage) -> None:
 
 
 @workflow.defn
-class Crashes:
-    """Fails its workflow task as long as it is told to."""
+class Works:
+    """Is at work in a workflow task until a local activity ends."""
 
-    broken = True
+    def __init__(self) -> None:
+        self._heard = 0
+
+    @workflow.signal
+    def hear(self) -> None:
+        self._heard += 1
+
+    @workflow.query
+    def heard(self) -> int:
+        return self._heard
 
     @workflow.run
-    async def run(self) -> str:
-        if Crashes.broken:
-            raise RuntimeError("a bug")
-        return "mended"
+    async def run(self) -> int:
+        await workflow.execute_local_activity("keeps_busy", start_to_close_timeout=timedelta(seconds=10))
+        return self._heard
+
+
+async def test_signals_and_queries_while_a_task_is_running(stage: Stage) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @activity.defn
+    async def keeps_busy() -> None:
+        begun.set()
+        await may_end.wait()
+
+    async with stage.worker(Works, activities=[keeps_busy]):
+        handle = await stage.start(Works.run, task_timeout=timedelta(seconds=1))
+        await begun.wait()
+        await handle.signal(Works.hear)
+        assert await handle.query(Works.heard) == 1, "it heard the signal that came before"
+        may_end.set()
+        assert await handle.result() == 1
+
+
+@workflow.defn
+class Crashes:
+    """Fails its workflow task."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug")
 
     @workflow.query
     def ask(self) -> str:
@@ -186,7 +220,6 @@ class Crashes:
 
 
 async def test_a_query_of_a_workflow_whose_task_fails(stage: Stage) -> None:
-    Crashes.broken = True
     async with stage.worker(Crashes):
         handle = await stage.start(Crashes.run)
 
@@ -197,9 +230,7 @@ async def test_a_query_of_a_workflow_whose_task_fails(stage: Stage) -> None:
         with pytest.raises(RPCError) as unanswered:
             await handle.query(Crashes.ask, rpc_timeout=timedelta(milliseconds=300))
         assert unanswered.value.status in NO_ANSWER
-        Crashes.broken = False
-        assert await handle.query(Crashes.ask) == "asked"
-        await handle.result()
+        await handle.terminate()
 
 
 async def test_updates_answer_and_refuse(stage: Stage) -> None:

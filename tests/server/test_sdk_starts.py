@@ -56,13 +56,13 @@ class Echo:
 
 
 async def test_conflicts_with_a_running_workflow(stage: Stage) -> None:
-    first = await stage.start("Waits")
+    first = await stage.start("Nobody")
     with pytest.raises(WorkflowAlreadyStartedError) as refused:
-        await stage.start("Waits", id=first.id)
+        await stage.start("Nobody", id=first.id)
     assert refused.value.run_id == first.first_execution_run_id
-    same = await stage.start("Waits", id=first.id, id_conflict_policy=CONFLICT.USE_EXISTING)
+    same = await stage.start("Nobody", id=first.id, id_conflict_policy=CONFLICT.USE_EXISTING)
     assert same.first_execution_run_id == first.first_execution_run_id
-    other = await stage.start("Waits", id=first.id, id_conflict_policy=CONFLICT.TERMINATE_EXISTING)
+    other = await stage.start("Nobody", id=first.id, id_conflict_policy=CONFLICT.TERMINATE_EXISTING)
     assert other.first_execution_run_id != first.first_execution_run_id
     with pytest.raises(WorkflowFailureError) as failed:
         await stage.client.get_workflow_handle(first.id, run_id=first.first_execution_run_id).result()
@@ -78,18 +78,18 @@ async def test_ids_of_closed_workflows(stage: Stage) -> None:
             with pytest.raises(WorkflowAlreadyStartedError):
                 await stage.start(Echo.run, 2, id=done.id, id_reuse_policy=policy)
         assert await stage.run(Echo.run, 3, id=done.id, id_reuse_policy=REUSE.ALLOW_DUPLICATE) == 3
-    failed = await stage.start("Waits")
+    failed = await stage.start("Nobody")
     await failed.terminate()
-    again = await stage.start("Waits", id=failed.id, id_reuse_policy=REUSE.ALLOW_DUPLICATE_FAILED_ONLY)
+    again = await stage.start("Nobody", id=failed.id, id_reuse_policy=REUSE.ALLOW_DUPLICATE_FAILED_ONLY)
     await again.terminate()
 
 
 async def test_one_of_many_starts_wins(stage: Stage) -> None:
     workflow_id = f"workflow-{uuid.uuid4()}"
-    outcomes = await asyncio.gather(*(stage.start("Waits", id=workflow_id) for _ in range(20)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(stage.start("Nobody", id=workflow_id) for _ in range(20)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes].count(WorkflowAlreadyStartedError) == 19
     same = await asyncio.gather(
-        *(stage.start("Waits", id=workflow_id, id_conflict_policy=CONFLICT.USE_EXISTING) for _ in range(20))
+        *(stage.start("Nobody", id=workflow_id, id_conflict_policy=CONFLICT.USE_EXISTING) for _ in range(20))
     )
     assert len({handle.first_execution_run_id for handle in same}) == 1
     await same[0].terminate()
@@ -119,7 +119,7 @@ async def test_eager_starts(stage: Stage, eager: bool) -> None:
 
 async def test_what_was_asked_for_is_described(stage: Stage) -> None:
     handle = await stage.start(
-        "Waits",
+        "Nobody",
         memo={"note": {"deep": [1, None]}},
         search_attributes=TypedSearchAttributes([SearchAttributePair(CITY, "Turin")]),
         static_summary="a summary",
@@ -140,7 +140,7 @@ async def test_what_was_asked_for_is_described(stage: Stage) -> None:
     assert config.workflow_run_timeout.ToTimedelta() == 30 * SECOND
     assert config.default_workflow_task_timeout.ToTimedelta() == 5 * SECOND
     assert described.raw_description.workflow_execution_info.priority.priority_key == 3
-    assert (described.workflow_type, described.task_queue, described.history_length) == ("Waits", stage.queue, 2)
+    assert (described.workflow_type, described.task_queue, described.history_length) == ("Nobody", stage.queue, 2)
     await handle.terminate()
 
 
@@ -206,11 +206,46 @@ async def test_a_workflow_knows_and_changes_what_is_said_of_it(stage: Stage) -> 
     assert timer.user_metadata.summary.data == b'"a nap"'
 
 
+@workflow.defn
+class Waits:
+    """Waits in each way there is."""
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        began = workflow.time()
+        seen: list[str] = []
+        try:
+            await workflow.wait_condition(lambda: False, timeout=0.05, timeout_summary="in vain")
+        except TimeoutError:
+            seen.append("timed out")
+        await workflow.wait_condition(lambda: bool(seen), timeout=60)
+        cancelled = asyncio.create_task(workflow.sleep(60))
+        await asyncio.sleep(0.01)
+        cancelled.cancel()
+        try:
+            async with asyncio.timeout(0.05):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            seen.append("timed out too")
+        await asyncio.gather(*(asyncio.sleep(0.05) for _ in range(50)))
+        assert 0.15 <= workflow.time() - began < 10
+        return seen
+
+
+async def test_timers(stage: Stage) -> None:
+    async with stage.worker(Waits):
+        handle = await stage.start(Waits.run)
+        assert await handle.result() == ["timed out", "timed out too"]
+    names = await event_names(handle)
+    counts = [names.count(name) for name in ("TimerStarted", "TimerFired", "TimerCanceled")]
+    assert counts == [54, 53, 1]
+
+
 async def test_lists_and_counts(stage: Stage) -> None:
     async with stage.worker(Echo):
         finished = [await stage.start(Echo.run, number, memo={"number": number}) for number in range(5)]
         await asyncio.gather(*(handle.result() for handle in finished))
-    running = [await stage.start("Waits") for _ in range(3)]
+    running = [await stage.start("Nobody") for _ in range(3)]
     of_this_test = f"TaskQueue = '{stage.queue}'"
 
     async def counted() -> dict[str, int]:
@@ -224,7 +259,7 @@ async def test_lists_and_counts(stage: Stage) -> None:
     assert {each.id for each in listed} == {handle.id for handle in finished}
     assert sorted([(await each.memo())["number"] for each in listed]) == [0, 1, 2, 3, 4]
     assert all(each.status == STATUS.COMPLETED and each.close_time is not None for each in listed)
-    some = stage.client.list_workflows(f"{of_this_test} AND WorkflowType = 'Waits'", limit=2)
+    some = stage.client.list_workflows(f"{of_this_test} AND WorkflowType = 'Nobody'", limit=2)
     assert len([each async for each in some]) == 2
     histories = [history async for history in stage.client.list_workflows(of_this_test).map_histories()]
     assert len(histories) == 8
@@ -258,12 +293,14 @@ async def test_a_result_above_the_limit(stage: Stage, server: Server) -> None:
         handle = await stage.start(TooMuch.run)
         with pytest.raises(WorkflowFailureError) as failed:
             await handle.result()
-        print("TOOMUCH", repr(failed.value.cause), await event_names(handle))
+    assert isinstance(failed.value.cause, TerminatedError)
+    assert "CompleteWorkflowExecutionCommandAttributes.Result exceeds size limit." in failed.value.cause.message
+    assert (await event_names(handle))[-2:] == ["WorkflowTaskFailed", "WorkflowExecutionTerminated"]
 
 
 async def test_namespaces_that_nobody_made(server: Server) -> None:
     client = await Client.connect(server.address, namespace="nowhere")
     with pytest.raises(RPCError) as refused:
-        await client.start_workflow("Waits", id="one", task_queue="nowhere")
+        await client.start_workflow("Nobody", id="one", task_queue="nowhere")
     assert refused.value.status == RPCStatusCode.NOT_FOUND
     assert "nowhere" in str(refused.value)
