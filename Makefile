@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PORT := 7233
 DATA := .data/perdure.db
 
-.PHONY: help setup run demo test test-quick conformance bench lint proto clean
+.PHONY: help setup parts run demo test test-quick conformance bench lint proto clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+parts: ## install the real parts that tests run: ZooKeeper, Cassandra, PostgreSQL, MariaDB, Prometheus
+	@scripts/parts
+
 run: setup ## serve on 127.0.0.1:7233, data in .data/perdure.db (PORT=..., DATA=...)
 	@mkdir -p $(dir $(DATA))
 	@exec $(BIN)/perdure server start-dev --ip 127.0.0.1 --port $(PORT) --db-filename $(DATA)
@@ -29,7 +32,7 @@ run: setup ## serve on 127.0.0.1:7233, data in .data/perdure.db (PORT=..., DATA=
 demo: setup ## move money, kill the server in the middle, show that nothing is lost
 	@$(BIN)/python scripts/demo.py
 
-test: setup ## run all tests (PYTEST=... for pytest's options)
+test: setup parts ## run all tests (PYTEST=... for pytest's options)
 	$(BIN)/python -m pytest -q $(PYTEST)
 
 test-quick: setup ## run the tests that need no second server and no kills
