@@ -7,11 +7,12 @@ ServiceError
   FailedPrecondition  NamespaceInvalidState  WorkflowNotReady
   PermissionDenied
   ResourceExhausted
-  Unavailable  ShardOwnershipLost  StickyWorkerUnavailable
+  Unavailable  OwnershipLost (ShardOwnershipLost  TaskQueueOwnershipLost)  StickyWorkerUnavailable  Unreachable
   DeadlineExceeded  Canceled  Aborted  Internal  DataLoss  Unimplemented  Unknown
   MultiOperationFailed
 """
 
+from services.errors.received import received
 from services.errors.service_errors import (
     Aborted,
     AlreadyExists,
@@ -26,15 +27,18 @@ from services.errors.service_errors import (
     NamespaceInvalidState,
     NamespaceNotFound,
     NotFound,
+    OwnershipLost,
     PermissionDenied,
     QueryFailed,
     ResourceExhausted,
     ServiceError,
     ShardOwnershipLost,
     StickyWorkerUnavailable,
+    TaskQueueOwnershipLost,
     Unavailable,
     Unimplemented,
     Unknown,
+    Unreachable,
     WorkflowExecutionAlreadyStarted,
     WorkflowNotReady,
 )
@@ -53,15 +57,19 @@ __all__ = [
     "NamespaceInvalidState",
     "NamespaceNotFound",
     "NotFound",
+    "OwnershipLost",
     "PermissionDenied",
     "QueryFailed",
     "ResourceExhausted",
     "ServiceError",
     "ShardOwnershipLost",
     "StickyWorkerUnavailable",
+    "TaskQueueOwnershipLost",
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "Unreachable",
     "WorkflowExecutionAlreadyStarted",
     "WorkflowNotReady",
+    "received",
 ]

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from google.protobuf.any_pb2 import Any as AnyProto
 from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 from temporalio.api.enums.v1 import NamespaceState, ResourceExhaustedCause, ResourceExhaustedScope
 from temporalio.api.errordetails.v1 import (
     MultiOperationExecutionFailure,
@@ -23,6 +24,8 @@ from temporalio.api.errordetails.v1 import (
     WorkflowNotReadyFailure,
 )
 from temporalio.api.failure.v1 import Failure, MultiOperationExecutionAborted
+
+from services.protos.call_pb2 import OwnershipLostDetail, StickyWorkerUnavailableDetail
 
 
 class Code(IntEnum):
@@ -49,6 +52,7 @@ class ServiceError(Exception):
     """An answer to a caller that is not the reply asked for."""
 
     code: ClassVar[Code] = Code.UNKNOWN
+    received: AnyProto | None = None  # the detail, of an error that came from another service
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -57,6 +61,20 @@ class ServiceError(Exception):
     def detail(self) -> Message | None:
         """The message in `details[0]` of the status, by which SDKs tell errors of one code apart."""
         return None
+
+    def internal_detail(self) -> Message | None:
+        """The same between services, where there are errors that clients need not tell apart."""
+        return None
+
+    def status(self, *, internal: bool = False) -> Status:
+        """The error as it travels. One that came from another service goes on as it came."""
+        status = Status(code=int(self.code), message=self.message)
+        detail = (self.internal_detail() if internal else None) or self.received or self.detail()
+        if isinstance(detail, AnyProto):
+            status.details.append(detail)
+        elif detail is not None:
+            status.details.add().Pack(detail)
+        return status
 
 
 class InvalidArgument(ServiceError):
@@ -170,12 +188,34 @@ class Unavailable(ServiceError):
     code = Code.UNAVAILABLE
 
 
-class ShardOwnershipLost(Unavailable):
-    """This host does not own the shard; `owner` is the host that may, if known. A retry there can help."""
+class OwnershipLost(Unavailable):
+    """This host does not own what the call is about, and did nothing; `owner` is the host that may, if known."""
 
+    def __init__(self, message: str, owner: str = "") -> None:
+        super().__init__(message)
+        self.owner = owner
+
+    def internal_detail(self) -> Message | None:
+        return OwnershipLostDetail(owner=self.owner)
+
+
+class ShardOwnershipLost(OwnershipLost):
     def __init__(self, shard_id: int, owner: str = "") -> None:
-        super().__init__("shard unavailable, please backoff and retry")
-        self.shard_id, self.owner = shard_id, owner
+        super().__init__("shard unavailable, please backoff and retry", owner)
+        self.shard_id = shard_id
+
+
+class TaskQueueOwnershipLost(OwnershipLost):
+    def __init__(self, owner: str = "") -> None:
+        super().__init__("task queue unavailable, please backoff and retry", owner)
+
+
+class Unreachable(Unavailable):
+    """Another host of the cluster could not be asked. `sent`: it may have done what it was asked all the same."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class StickyWorkerUnavailable(Unavailable):
@@ -183,6 +223,9 @@ class StickyWorkerUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("sticky worker unavailable, please use original task queue.")
+
+    def internal_detail(self) -> Message | None:
+        return StickyWorkerUnavailableDetail()
 
 
 class DeadlineExceeded(ServiceError):

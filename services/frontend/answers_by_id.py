@@ -9,6 +9,7 @@ from services.errors import InvalidArgument, NotFound
 from services.frontend import checks
 from services.frontend.answers import Answers
 from services.frontend.backends import Backends
+from services.protos.history_pb2 import ActivityTaskTokenRequest
 from services.rpc import Call
 
 
@@ -85,4 +86,7 @@ class AnswersById:
             raise InvalidArgument("RunId is not valid UUID.")
         if not request.workflow_id:  # an activity of its own, of which there are none
             raise NotFound(f"activity not found for ID: {request.activity_id}")
-        return await self._history.activity_task_token(call, request.workflow_id, request.run_id, request.activity_id)
+        asked = ActivityTaskTokenRequest(
+            workflow_id=request.workflow_id, run_id=request.run_id, activity_id=request.activity_id
+        )
+        return await self._history.activity_task_token(call, asked)

@@ -5,6 +5,7 @@ from temporalio.api.operatorservice import v1 as operator
 from services.errors import InvalidArgument
 from services.frontend.backends import Backends
 from services.namespaces import PREDEFINED_TYPES, SYSTEM_TYPES
+from services.protos.matching_pb2 import UnloadRequest
 from services.rpc import Call
 
 
@@ -36,7 +37,7 @@ class Operator:
         )
 
     async def delete_namespace(
-        self, _call: Call, request: operator.DeleteNamespaceRequest
+        self, call: Call, request: operator.DeleteNamespaceRequest
     ) -> operator.DeleteNamespaceResponse:
         if request.namespace and request.namespace_id:
             raise InvalidArgument("Only one of namespace name or Id should be set on request.")
@@ -45,7 +46,7 @@ class Operator:
         by_id = self._namespaces.by_id
         found = by_id(request.namespace_id) if request.namespace_id else self._namespaces.by_name(request.namespace)
         deleted = await self._namespaces.delete(found)
-        await self._matching.unload(deleted.id, ())
+        await self._matching.unload(call, UnloadRequest(namespace_id=deleted.id))
         return operator.DeleteNamespaceResponse(deleted_namespace=deleted.name)
 
     async def list_clusters(self, _call: Call, _request: operator.ListClustersRequest) -> operator.ListClustersResponse:

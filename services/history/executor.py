@@ -207,12 +207,13 @@ class OutboxExecutor:
         event = await self._engine.event(workflow, entry, task.event_id)
         initiated = event.start_child_workflow_execution_initiated_event_attributes
         try:
-            run_id = await self._history.start_child(self._call(task), _start_child_request(entry, event, child))
+            started = await self._history.start_child(self._call(task), _start_child_request(entry, event, child))
         except WorkflowExecutionAlreadyStarted:
             causes = StartChildWorkflowExecutionFailedCause
             cause = causes.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
             await self._tell(task, lambda draft: child_start_failed(draft, task.event_id, initiated, cause))
             return None
+        run_id = started.run_id
         header = initiated.header if initiated.HasField("header") else None
         await self._tell(task, lambda draft: child_started(draft, task.event_id, run_id, header))
         return run_id

@@ -25,6 +25,7 @@ from services.history.core.run import Run
 from services.history.replies import HISTORY_IN_POLL, field_bytes, history_for_task
 from services.history.room import Room
 from services.history.waits import wait_for
+from services.protos.matching_pb2 import QueryTaskRequest
 from services.rpc import Call
 
 FAILING_FROM_ATTEMPT = 3
@@ -110,7 +111,7 @@ class Queries(Room):
             workflow_execution_task_queue=TaskQueue(name=info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
         )
         blob = task.SerializeToString() + field_bytes(HISTORY_IN_POLL, history)
-        answer = await self.engine.matching.query_workflow(call, queue, blob)
+        answer = await self.engine.matching.query_workflow(call, QueryTaskRequest(task_queue=queue, poll_response=blob))
         if answer.completed_type == QueryResultType.QUERY_RESULT_TYPE_ANSWERED:
             return api.QueryWorkflowResponse(query_result=answer.query_result)
         raise QueryFailed(answer.error_message, answer.failure if answer.HasField("failure") else None)

@@ -29,7 +29,7 @@ from services.history.links import request_link, signal_link, started_link
 from services.history.replies import workflow_task_reply
 from services.history.room import Room
 from services.persistence import CurrentRecord, CurrentWrite
-from services.protos.history_pb2 import ScheduleFirstWorkflowTaskRequest, StartChildRequest
+from services.protos.history_pb2 import ScheduleFirstWorkflowTaskRequest, StartChildRequest, StartChildResponse
 from services.protos.run_pb2 import Parent
 from services.rpc import Call
 
@@ -263,18 +263,18 @@ class Starts(Room):
 
     # Children.
 
-    async def start_child(self, call: Call, request: StartChildRequest) -> str:
+    async def start_child(self, call: Call, request: StartChildRequest) -> StartChildResponse:
         """Creates the child without a first workflow task; asked again for the same initiated event, finds it."""
         start = request.start
         workflow = self.engine.workflow(request.namespace_id, start.workflow_id)
         async with workflow.lock:
             current = await self.engine.current(workflow)
             if current is not None and current.create_request_id == start.request_id:
-                return current.run_id
+                return StartChildResponse(run_id=current.run_id)
             if current is not None and _may_replace(current, start):
                 raise already_started(current, start.workflow_id)
             entry = await self._create_child(workflow, request, current)
-            return entry.run.info.run_id
+            return StartChildResponse(run_id=entry.run.info.run_id)
 
     async def _create_child(
         self, workflow: WorkflowEntry, request: StartChildRequest, current: CurrentRecord | None

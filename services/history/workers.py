@@ -17,7 +17,11 @@ from services.history.core.workflow_task import fail_task, schedule_task, start_
 from services.history.engine import service_error
 from services.history.replies import activity_task_reply, activity_token, field_bytes, workflow_task_reply
 from services.history.room import Room
-from services.protos.history_pb2 import RecordActivityTaskStartedRequest, RecordWorkflowTaskStartedRequest
+from services.protos.history_pb2 import (
+    ActivityTaskTokenRequest,
+    RecordActivityTaskStartedRequest,
+    RecordWorkflowTaskStartedRequest,
+)
 from services.protos.run_pb2 import Activity, TaskToken
 from services.rpc import Call
 
@@ -237,15 +241,15 @@ class ActivityTasks(Room):
             lambda draft, token: activities.cancel_activity(draft, token, details, request.identity),
         )
 
-    async def activity_task_token(self, call: Call, workflow_id: str, run_id: str, activity_id: str) -> bytes:
-        workflow = self.engine.workflow(call.namespace_id, workflow_id)
-        entry = await self.engine.run(workflow, run_id)
+    async def activity_task_token(self, call: Call, request: ActivityTaskTokenRequest) -> bytes:
+        workflow = self.engine.workflow(call.namespace_id, request.workflow_id)
+        entry = await self.engine.run(workflow, request.run_id)
         if not entry.run.is_open:
             raise service_error(completed())
-        activity = entry.run.activity_by_id(activity_id)
+        activity = entry.run.activity_by_id(request.activity_id)
         if activity is None:
             raise NotFound(
-                f"cannot find pending activity with ActivityID {activity_id}, check workflow execution history for "
-                "more details"
+                f"cannot find pending activity with ActivityID {request.activity_id}, check workflow execution "
+                "history for more details"
             )
         return activity_token(entry.run, activity, by_id=True)

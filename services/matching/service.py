@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, ServiceError, StickyWorkerUnavailable, Unimplemented
@@ -20,7 +19,7 @@ from services.matching.tasks import QueryTask, Task
 from services.matching.workers import Workers
 from services.persistence import QueueKey, QueueStore
 from services.protos.history_pb2 import RecordActivityTaskStartedRequest, RecordWorkflowTaskStartedRequest
-from services.protos.matching_pb2 import AddTaskRequest
+from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, UnloadRequest
 from services.rpc.call import Call
 from services.rpc.clients import AddTaskOutcome, HistoryClient
 from services.runtime import Chance, Clock
@@ -153,16 +152,15 @@ class MatchingService:
         return None
 
     # Queries.
-    async def query_workflow(
-        self, call: Call, task_queue: TaskQueue, poll_response: bytes
-    ) -> api.RespondQueryTaskCompletedRequest:
+    async def query_workflow(self, call: Call, request: QueryTaskRequest) -> api.RespondQueryTaskCompletedRequest:
+        task_queue = request.task_queue
         sticky = task_queue.kind == STICKY
         if sticky:
             known = self._queues.get((call.namespace_id, task_queue.name, WORKFLOW))
             if known is None or not known.polled_within(self._settings.sticky_poller_gone_s):
                 raise StickyWorkerUnavailable()
         queue = self._queue(call.namespace_id, task_queue.name, WORKFLOW, sticky=sticky)
-        return await self._queries.ask(queue, poll_response, call.deadline)
+        return await self._queries.ask(queue, request.poll_response, call.deadline)
 
     async def respond_query_task_completed(
         self,
@@ -238,9 +236,10 @@ class MatchingService:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def unload(self, namespace_id: str, task_queues: Sequence[str]) -> None:
-        mine = [queue for queue in self._queues.values() if queue.key.namespace_id == namespace_id]
-        self._unload_soon([queue for queue in mine if not task_queues or queue.key.name in task_queues])
+    async def unload(self, call: Call, request: UnloadRequest) -> None:
+        mine = [queue for queue in self._queues.values() if queue.key.namespace_id == request.namespace_id]
+        named = request.task_queues
+        self._unload_soon([queue for queue in mine if not named or queue.key.name in named])
         await self._wait_for_closing()
 
     async def drain(self) -> None:

@@ -4,10 +4,13 @@
 isort:skip_file
 What history asks of matching, and what matching keeps of a task in a backlog."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from temporalio.api.common.v1 import message_pb2 as _message_pb2
 from temporalio.api.enums.v1 import task_queue_pb2 as _task_queue_pb2
+from temporalio.api.taskqueue.v1 import message_pb2 as _message_pb2_1
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -92,3 +95,53 @@ class AddTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddTaskRequest: _TypeAlias = AddTaskRequest  # noqa: Y015
+
+@_typing.final
+class QueryTaskRequest(_message.Message):
+    """A query for a poller of the queue. `poll_response` is a serialized PollWorkflowTaskQueueResponse but for its token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_QUEUE_FIELD_NUMBER: _builtins.int
+    POLL_RESPONSE_FIELD_NUMBER: _builtins.int
+    poll_response: _builtins.bytes
+    @_builtins.property
+    def task_queue(self) -> _message_pb2_1.TaskQueue: ...
+    def __init__(
+        self,
+        *,
+        task_queue: _message_pb2_1.TaskQueue | None = ...,
+        poll_response: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task_queue", b"task_queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["poll_response", b"poll_response", "task_queue", b"task_queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryTaskRequest: _TypeAlias = QueryTaskRequest  # noqa: Y015
+
+@_typing.final
+class UnloadRequest(_message.Message):
+    """Forget the named queues; all of the namespace when none is named."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_ID_FIELD_NUMBER: _builtins.int
+    TASK_QUEUES_FIELD_NUMBER: _builtins.int
+    namespace_id: _builtins.str
+    @_builtins.property
+    def task_queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        namespace_id: _builtins.str = ...,
+        task_queues: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace_id", b"namespace_id", "task_queues", b"task_queues"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnloadRequest: _TypeAlias = UnloadRequest  # noqa: Y015

@@ -2,5 +2,28 @@
 
 from services.rpc.call import Call
 from services.rpc.clients import AddTaskOutcome, HistoryClient, MatchingClient
+from services.rpc.routing import Connect, Owners, Router, history_keys, matching_keys, shard_id_of
+from services.rpc.stand_in import Send, ask, stand_in
+from services.rpc.wire import HISTORY, HISTORY_SERVICE, MATCHING, MATCHING_SERVICE, Wire, queue_key
 
-__all__ = ["AddTaskOutcome", "Call", "HistoryClient", "MatchingClient"]
+__all__ = [
+    "HISTORY",
+    "HISTORY_SERVICE",
+    "MATCHING",
+    "MATCHING_SERVICE",
+    "AddTaskOutcome",
+    "Call",
+    "Connect",
+    "HistoryClient",
+    "MatchingClient",
+    "Owners",
+    "Router",
+    "Send",
+    "Wire",
+    "ask",
+    "history_keys",
+    "matching_keys",
+    "queue_key",
+    "shard_id_of",
+    "stand_in",
+]

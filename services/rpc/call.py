@@ -13,3 +13,4 @@ class Call:
     client_name: str = ""
     client_version: str = ""
     client_features: frozenset[str] = frozenset()
+    forwarded_from: str = ""  # the task queue partition that forwards a task or a poll

@@ -6,14 +6,13 @@ Replies that hold history travel as serialized bytes: batches are concatenated i
 transaction). Two serialized messages of one type, concatenated, are their merge.
 """
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice import v1 as api
 
 from services.protos.history_pb2 import (
+    ActivityTaskTokenRequest,
     ExternalCancelRequest,
     ExternalSignalRequest,
     RecordActivityTaskStartedRequest,
@@ -21,8 +20,9 @@ from services.protos.history_pb2 import (
     RecordWorkflowTaskStartedRequest,
     ScheduleFirstWorkflowTaskRequest,
     StartChildRequest,
+    StartChildResponse,
 )
-from services.protos.matching_pb2 import AddTaskRequest
+from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, UnloadRequest
 from services.rpc.call import Call
 
 
@@ -90,7 +90,7 @@ class HistoryClient(Protocol):
     async def respond_activity_task_canceled(
         self, call: Call, request: api.RespondActivityTaskCanceledRequest
     ) -> None: ...
-    async def activity_task_token(self, call: Call, workflow_id: str, run_id: str, activity_id: str) -> bytes:
+    async def activity_task_token(self, call: Call, request: ActivityTaskTokenRequest) -> bytes:
         """A token for the pending activity with that id, for completions by id."""
         ...
 
@@ -104,8 +104,8 @@ class HistoryClient(Protocol):
         ...
 
     # What runs tell each other, by outbox tasks: at least once, so every one is idempotent.
-    async def start_child(self, call: Call, request: StartChildRequest) -> str:
-        """The run id of the child. Asked again with the same initiated event, answers the same."""
+    async def start_child(self, call: Call, request: StartChildRequest) -> StartChildResponse:
+        """With the run id of the child. Asked again with the same initiated event, answers the same."""
         ...
 
     async def schedule_first_workflow_task(self, call: Call, request: ScheduleFirstWorkflowTaskRequest) -> None: ...
@@ -134,14 +134,11 @@ class MatchingClient(Protocol):
         """A serialized PollActivityTaskQueueResponse; b"" (an empty response) when the wait is over."""
         ...
 
-    async def query_workflow(
-        self, call: Call, task_queue: TaskQueue, poll_response: bytes
-    ) -> api.RespondQueryTaskCompletedRequest:
+    async def query_workflow(self, call: Call, request: QueryTaskRequest) -> api.RespondQueryTaskCompletedRequest:
         """Hands a query task to a poller of the queue and waits for its answer until the call's deadline.
 
-        `poll_response` is a serialized PollWorkflowTaskQueueResponse but for its task token. Raises DeadlineExceeded
-        ("query timed out before a worker could process it"), FailedPrecondition when nobody polls the queue,
-        Unavailable when a sticky queue's worker is gone.
+        Raises DeadlineExceeded ("query timed out before a worker could process it"), FailedPrecondition when nobody
+        polls the queue, Unavailable when a sticky queue's worker is gone.
         """
         ...
 
@@ -153,6 +150,6 @@ class MatchingClient(Protocol):
     async def record_worker_heartbeat(self, call: Call, request: api.RecordWorkerHeartbeatRequest) -> None: ...
     async def list_workers(self, call: Call, request: api.ListWorkersRequest) -> api.ListWorkersResponse: ...
     async def describe_worker(self, call: Call, request: api.DescribeWorkerRequest) -> api.DescribeWorkerResponse: ...
-    async def unload(self, namespace_id: str, task_queues: Sequence[str]) -> None:
-        """Forgets the named queues (all of the namespace when none is named); used when a namespace goes."""
+    async def unload(self, call: Call, request: UnloadRequest) -> None:
+        """Used when a namespace goes."""
         ...

@@ -36,7 +36,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Serve: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
 
-_log = get_logger("frontend")
+_log = get_logger("rpc")
 
 
 class AddressInUse(Exception):
@@ -46,8 +46,11 @@ class AddressInUse(Exception):
 class Server:
     """Serves a table of methods, health and reflection on one port. First `listen`, then `start`, at last `stop`."""
 
-    def __init__(self, clock: Clock, config: DynamicConfig) -> None:
-        self._clock, self._config = clock, config
+    request_bytes_max = REQUEST_BYTES_MAX
+    internal = False
+
+    def __init__(self, clock: Clock, config: DynamicConfig, service: str = "frontend") -> None:
+        self._clock, self._config, self._service = clock, config, service
         self._server = grpc.aio.server(options=_options(config))
         self._under_way = 0
         self._stopping = False
@@ -109,21 +112,22 @@ class Server:
             self._idle.set()
 
     def _serve(self, operation: str, method: Method) -> Serve:
-        clock, about, answer = self._clock, method.about, method.answer
+        clock, about, answer, service = self._clock, method.about, method.answer, self._service
+        bytes_max, internal = self.request_bytes_max, self.internal
         metrics_of: dict[str, CallMetrics] = {}
 
         async def serve(payload: bytes, context: Context) -> bytes:
             began = clock.monotonic()
             namespace, error_type = "", None
             try:
-                request = _read(method.request, payload)
+                request = _read(method.request, payload, bytes_max)
                 namespace, namespace_id = about(request)
                 refused: Exception | None = None
             except Exception as error:
                 refused = error
             metrics = metrics_of.get(namespace)
             if metrics is None:
-                metrics = metrics_of[namespace] = call_metrics(operation, namespace, "frontend")
+                metrics = metrics_of[namespace] = call_metrics(operation, namespace, service)
             metrics.started()
             self._under_way += 1
             try:
@@ -138,7 +142,7 @@ class Server:
             except Exception as error:
                 shown = self._shown(error, operation, namespace)
                 error_type = f"serviceerror_{type(shown).__name__}"
-                await context.abort(code_of(shown), shown.message, trailers_of(shown))
+                await context.abort(code_of(shown), shown.message, trailers_of(shown, internal=internal))
             finally:
                 self._end_call()
                 metrics.ended(clock.monotonic() - began, error_type)
@@ -178,8 +182,8 @@ class Server:
         return known
 
 
-def _read(kind: type[Message], payload: bytes) -> Message:
-    if len(payload) > REQUEST_BYTES_MAX:
+def _read(kind: type[Message], payload: bytes, bytes_max: int) -> Message:
+    if len(payload) > bytes_max:
         raise RequestTooLarge(len(payload))
     try:
         return kind.FromString(payload)

@@ -2,7 +2,6 @@
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status
 
 from services.errors import DataLoss, Internal, ResourceExhausted, ServiceError, Unavailable
 
@@ -37,14 +36,13 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
     return _CODES[int(error.code)]
 
 
-def trailers_of(error: ServiceError) -> Trailers:
-    """The trailing metadata of an error: its detail message in a google.rpc.Status, if it has one."""
-    detail = error.detail()
-    if detail is None:
-        return ()
-    status = Status(code=int(error.code), message=error.message)
-    status.details.add().Pack(detail)
-    return (("grpc-status-details-bin", status.SerializeToString()),)
+def trailers_of(error: ServiceError, *, internal: bool = False) -> Trailers:
+    """The trailing metadata of an error: its detail message in a google.rpc.Status, if it has one.
+
+    Between services there always is one: an error without it is the network's.
+    """
+    status = error.status(internal=internal)
+    return (("grpc-status-details-bin", status.SerializeToString()),) if internal or status.details else ()
 
 
 def masked(error: ServiceError, reference: str) -> ServiceError:

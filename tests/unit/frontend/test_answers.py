@@ -9,6 +9,7 @@ from temporalio.api.enums.v1 import QueryResultType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 
 from services.errors import InvalidArgument, NotFound
+from services.protos.history_pb2 import ActivityTaskTokenRequest
 from services.protos.run_pb2 import TaskToken
 from tests.unit.frontend.conftest import Desk
 
@@ -75,7 +76,7 @@ async def test_an_answer_by_id_travels_under_the_token_history_gives(desk: Desk)
         )
     )
     (_, asked), (name, sent) = desk.history.requests
-    assert asked == ("w", "", "a")
+    assert asked == ActivityTaskTokenRequest(workflow_id="w", activity_id="a")
     assert name == "respond_activity_task_completed"
     assert (sent.task_token, sent.result, sent.identity) == (b"token", result, "me")
 

@@ -8,6 +8,7 @@ from services.errors import Unavailable
 from services.matching import MatchingSettings
 from services.matching.backlog import TASKS_PER_RANGE_BITS
 from services.persistence import StoreError, UnknownOutcome
+from services.protos.matching_pb2 import UnloadRequest
 from services.rpc.clients import AddTaskOutcome
 from tests.unit.matching.conftest import NAMESPACE_ID, Matching, settle
 
@@ -239,8 +240,8 @@ async def test_an_idle_queue_is_unloaded_and_comes_back_with_its_backlog(matchin
 async def test_a_namespace_that_goes_takes_its_polls_along(matching: Matching) -> None:
     poll, other = matching.poll("q1"), matching.poll("q2")
     await settle()
-    await matching.service.unload(NAMESPACE_ID, ["q1"])
+    await matching.service.unload(matching.call(), UnloadRequest(namespace_id=NAMESPACE_ID, task_queues=["q1"]))
     assert not (await poll).task_token
     assert not other.done()
-    await matching.service.unload(NAMESPACE_ID, [])
+    await matching.service.unload(matching.call(), UnloadRequest(namespace_id=NAMESPACE_ID))
     assert not (await other).task_token

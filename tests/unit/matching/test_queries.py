@@ -14,6 +14,7 @@ from services.errors import (
     StickyWorkerUnavailable,
     Unavailable,
 )
+from services.protos.matching_pb2 import QueryTaskRequest
 from tests.unit.matching.conftest import STICKY, Matching, settle
 
 Asked = asyncio.Task[api.RespondQueryTaskCompletedRequest]
@@ -24,7 +25,8 @@ def ask(matching: Matching, queue: TaskQueue | None = None, wait_s: float = 10) 
     poll_response.query.query_type = "x"
     return asyncio.create_task(
         matching.service.query_workflow(
-            matching.call(wait_s), queue or TaskQueue(name="q"), poll_response.SerializeToString()
+            matching.call(wait_s),
+            QueryTaskRequest(task_queue=queue or TaskQueue(name="q"), poll_response=poll_response.SerializeToString()),
         )
     )
 

@@ -1,0 +1,129 @@
+"""The carrier between processes: gRPC channels to the other hosts of the cluster, one per address."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.rpc.status_pb2 import Status
+
+from services.errors import DeadlineExceeded, ServiceError, Unreachable, received
+from services.protos.call_pb2 import CallContext
+from services.rpc.call import Call
+from services.rpc.stand_in import Send
+from services.rpc.wire import Wire
+from services.runtime import Clock
+
+CONTEXT_KEY: Final = "perdure-call-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+NOT_SENT: Final = "failed to connect to all addresses"  # grpc's words for a request that never left
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A host that is gone is noticed within seconds, and looked for again at once when it comes back.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+Unary: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+Credentials: TypeAlias = "Callable[[], grpc.ChannelCredentials | None]"
+
+
+class Network:
+    """Ways to the other hosts. `credentials` are asked for whenever a channel is made; None is plain text."""
+
+    def __init__(self, clock: Clock, credentials: Credentials = lambda: None) -> None:
+        self._clock, self._credentials = clock, credentials
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._methods: dict[tuple[str, str], Unary] = {}
+
+    def to(self, address: str, service: str) -> Send:
+        """How to ask `service` (its full gRPC name) at an address. Raises what was raised there, or Unreachable."""
+
+        async def send(wire: Wire, call: Call, request: Any) -> Any:
+            unary = self._method(address, wire.path(service))
+            timeout_s = wire.timeout_s if call.deadline is None else call.deadline - self._clock.monotonic()
+            if timeout_s <= 0:
+                raise DeadlineExceeded("context deadline exceeded")
+            try:
+                payload = await unary(
+                    request.SerializeToString(), timeout=timeout_s, metadata=((CONTEXT_KEY, _context(call)),)
+                )
+            except grpc.aio.AioRpcError as error:
+                raise error_of(error, address) from None
+            return wire.reply.decode(payload)
+
+        return send
+
+    def _method(self, address: str, path: str) -> Unary:
+        method = self._methods.get((address, path))
+        if method is None:
+            method = self._methods[address, path] = self._channel(address).unary_unary(path)
+        return method
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            credentials = self._credentials()
+            channel = self._channels[address] = (
+                grpc.aio.insecure_channel(address, options=OPTIONS)
+                if credentials is None
+                else grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+            )
+        return channel
+
+    async def forget(self, addresses: Sequence[str]) -> None:
+        """Closes the channels to hosts that are gone."""
+        for address in addresses:
+            channel = self._channels.pop(address, None)
+            self._methods = {key: method for key, method in self._methods.items() if key[0] != address}
+            if channel is not None:
+                await channel.close()
+
+    async def close(self) -> None:
+        await self.forget(list(self._channels))
+
+
+def error_of(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
+    """What the other host raised; when it did not answer at all, why."""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY:
+            return received(Status.FromString(value if isinstance(value, bytes) else value.encode()))
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded("context deadline exceeded")
+    details = error.details() or ""
+    return Unreachable(f"{address}: {error.code().name.lower()}: {details}", sent=NOT_SENT not in details)
+
+
+def _context(call: Call) -> bytes:
+    return _encoded(
+        call.namespace,
+        call.namespace_id,
+        call.client_name,
+        call.client_version,
+        call.client_features,
+        call.forwarded_from,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _encoded(
+    namespace: str, namespace_id: str, name: str, version: str, features: frozenset[str], forwarded_from: str
+) -> bytes:
+    return CallContext(
+        namespace=namespace,
+        namespace_id=namespace_id,
+        client_name=name,
+        client_version=version,
+        client_features=sorted(features),
+        forwarded_from=forwarded_from,
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def context_of(payload: bytes) -> CallContext:
+    """The context a call came with. Shared: do not change it."""
+    return CallContext.FromString(payload)

@@ -1,0 +1,56 @@
+"""The server of a service that only other services call: its calls carry their context, its errors go as they are."""
+
+from collections.abc import Mapping
+
+from services.errors import ServiceError, Unavailable, Unknown
+from services.persistence import StoreError, UnknownOutcome
+from services.rpc.call import Call
+from services.rpc.network import CONTEXT_KEY, context_of
+from services.rpc.server.method import Method
+from services.rpc.server.server import TRANSPORT_BYTES_MAX, Context, Server
+from services.rpc.stand_in import Send
+from services.rpc.wire import Wire
+from services.telemetry import get_logger
+
+_log = get_logger("rpc")
+
+
+class InternalServer(Server):
+    """Between hosts of one cluster."""
+
+    request_bytes_max = TRANSPORT_BYTES_MAX
+    internal = True
+
+    def _call(self, context: Context, namespace: str, namespace_id: str, now: float) -> Call:
+        remaining = context.time_remaining()
+        payload = next((value for key, value in context.invocation_metadata() or () if key == CONTEXT_KEY), b"")
+        sent = context_of(payload if isinstance(payload, bytes) else payload.encode())
+        return Call(
+            namespace=sent.namespace,
+            namespace_id=sent.namespace_id,
+            deadline=None if remaining is None else now + remaining,
+            client_name=sent.client_name,
+            client_version=sent.client_version,
+            client_features=frozenset(sent.client_features),
+            forwarded_from=sent.forwarded_from,
+        )
+
+    def _shown(self, error: Exception, operation: str, namespace: str) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
+        if isinstance(error, StoreError | UnknownOutcome):
+            return Unavailable(f"the store does not answer: {error}")
+        _log.error("service failures", operation=operation, exc_info=error)
+        return Unknown(f"{type(error).__name__}: {error}")
+
+
+def served(table: Mapping[str, Wire], service: str, send: Send) -> dict[str, Method]:
+    """What a server serves of a service behind `send`."""
+    return {wire.path(service): _served(wire, send) for wire in table.values()}
+
+
+def _served(wire: Wire, send: Send) -> Method:
+    async def answer(call: Call, request: object) -> bytes:
+        return wire.reply.encode(await send(wire, call, request))
+
+    return Method(wire.request, answer)
