@@ -28,6 +28,7 @@ from services.config.static import (
     ServiceName,
 )
 from services.config.stores import SQL, Cassandra, DataStore, Persistence
+from services.config.zookeeper import ZooKeeper, ZooKeeperTLS
 
 __all__ = [
     "RPC",
@@ -52,6 +53,8 @@ __all__ = [
     "ServerConfig",
     "ServiceName",
     "Setting",
+    "ZooKeeper",
+    "ZooKeeperTLS",
     "dump",
     "for_start_dev",
     "format_duration",

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from services.config.document import named, outside_the_file
 from services.config.errors import nearest, require, require_port
 from services.config.stores import Persistence
+from services.config.zookeeper import ZooKeeper
 
 ServiceName = Literal["frontend", "internal-frontend", "history", "matching", "worker"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
@@ -35,8 +36,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
+    """How hosts find one another: through ZooKeeper; without that section this process is the whole cluster."""
+
     max_join_duration: timedelta = timedelta(seconds=30)
     broadcast_address: str = ""
+    zookeeper: ZooKeeper | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,5 +7,15 @@ from services.config import ServiceName
 from services.membership.interface import Membership
 from services.membership.ring import Member, MemberState, Ring
 from services.membership.static import StaticMembership
+from services.membership.zookeeper import MembershipClosed, ZooKeeperMembership
 
-__all__ = ["Member", "MemberState", "Membership", "Ring", "ServiceName", "StaticMembership"]
+__all__ = [
+    "Member",
+    "MemberState",
+    "Membership",
+    "MembershipClosed",
+    "Ring",
+    "ServiceName",
+    "StaticMembership",
+    "ZooKeeperMembership",
+]
