@@ -12,6 +12,7 @@ from temporalio.api.update.v1 import Outcome
 from services.history.core.decision import Batch
 from services.history.core.run import Run
 from services.persistence import CurrentRecord
+from services.rpc import shard_id_of
 
 TAIL_BYTES_MAX = 64 * 1024  # of one run's recent history; older events are read from the store
 
@@ -79,33 +80,61 @@ class RunEntry:
         )
 
 
+class WorkflowLock:
+    """A lock that knows how many hold it or wait for it: a workflow somebody waits for must not be forgotten."""
+
+    __slots__ = ("_lock", "users")
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self.users = 0
+
+    async def __aenter__(self) -> None:
+        self.users += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self.users -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self.users -= 1
+        self._lock.release()
+
+
 @dataclass(slots=True)
 class WorkflowEntry:
-    """One workflow id in memory. The lock is held from a decision to the end of its commit."""
+    """One workflow id in memory. The lock is held from a decision to the end of its commit.
+
+    `generation` counts how often it was forgotten: what was read before is of no use after.
+    """
 
     namespace_id: str
     workflow_id: str
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    shard_id: int
+    lock: WorkflowLock = field(default_factory=WorkflowLock)
+    generation: int = 0
     current: CurrentRecord | None = None
     current_known: bool = False
     runs: dict[str, RunEntry] = field(default_factory=dict)
 
     def is_idle(self) -> bool:
-        return not self.lock.locked() and all(entry.is_idle() for entry in self.runs.values())
+        return not self.lock.users and all(entry.is_idle() for entry in self.runs.values())
 
 
 class WorkflowCache:
     """The workflows in memory, least recently used first. Those that are in use are never forgotten."""
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(self, entries_max: int, shard_count: int) -> None:
         self._entries: OrderedDict[tuple[str, str], WorkflowEntry] = OrderedDict()
-        self._entries_max = entries_max
+        self._entries_max, self._shard_count = entries_max, shard_count
 
     def get(self, namespace_id: str, workflow_id: str) -> WorkflowEntry:
         key = (namespace_id, workflow_id)
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = WorkflowEntry(namespace_id, workflow_id)
+            shard_id = shard_id_of(namespace_id, workflow_id, self._shard_count)
+            entry = self._entries[key] = WorkflowEntry(namespace_id, workflow_id, shard_id)
             if len(self._entries) > self._entries_max:
                 self._evict(entry)
         else:
@@ -123,9 +152,3 @@ class WorkflowCache:
 
     def entries(self) -> list[WorkflowEntry]:
         return list(self._entries.values())
-
-    def clear(self) -> list[WorkflowEntry]:
-        """Forgets everything and returns it, so that those who wait can be told."""
-        entries = list(self._entries.values())
-        self._entries.clear()
-        return entries

@@ -4,9 +4,9 @@ Everything that changes a workflow goes through `Engine.commit`, under the workf
 """
 
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from typing import TypeVar
 
 from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.enums.v1 import ResourceExhaustedCause
@@ -14,7 +14,7 @@ from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionSt
 from temporalio.api.update.v1 import Outcome as UpdateOutcome
 
 from services import cron
-from services.config import DynamicConfig, limits
+from services.config import DynamicConfig
 from services.errors import (
     DataLoss,
     FailedPrecondition,
@@ -34,16 +34,27 @@ from services.history.core.finish import finish
 from services.history.core.rejection import Reason, Rejection
 from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
+from services.history.limits import read_limits
 from services.history.outbox import Key
-from services.history.shard import Shard
+from services.history.shard import Shard, WriteUnknown
+from services.history.shards import Shards
 from services.history.waits import uninterrupted
+from services.membership import Membership
 from services.namespaces import (
     Namespace,
     NamespaceRegistry,
     complete_search_attributes,
     why_invalid_search_attributes,
 )
-from services.persistence import CurrentRecord, CurrentWrite, Outcome, Store, TaskCategory
+from services.persistence import (
+    CurrentRecord,
+    CurrentWrite,
+    Outcome,
+    Store,
+    StoreError,
+    TaskCategory,
+    UnknownOutcome,
+)
 from services.protos.run_pb2 import Task, WorkflowTask
 from services.rpc import MatchingClient
 from services.runtime import Chance, Clock
@@ -53,6 +64,8 @@ logger = logging.getLogger(__name__)
 ABORTED = "workflow update was aborted by closing workflow"
 ALREADY_COMPLETED = "workflow execution already completed"
 CACHED_WORKFLOWS_MAX = 8096
+
+T = TypeVar("T")
 
 
 def service_error(rejection: Rejection) -> ServiceError:
@@ -74,6 +87,15 @@ def service_error(rejection: Rejection) -> ServiceError:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where an engine lives: the cluster's shards, and which address among its members is this host's."""
+
+    shard_count: int
+    membership: Membership
+    address: str
+
+
 class Engine:
     """The shards and workflows of one host."""
 
@@ -85,15 +107,12 @@ class Engine:
         clock: Clock,
         chance: Chance,
         config: DynamicConfig,
-        shard_count: int,
-        owner: str,
+        home: Home,
     ) -> None:
         self.store, self.matching, self.namespaces = store, matching, namespaces
         self.clock, self.chance, self.config = clock, chance, config
-        self._owner = owner
-        self._shard_count = shard_count
-        self._shards: dict[int, Shard] = {}
-        self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX)
+        self.home = home
+        self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX, home.shard_count)
         self.draining = False
         self._limits: dict[str, tuple[int, Limits]] = {}
 
@@ -102,24 +121,17 @@ class Engine:
         execute: Callable[[Shard, Key, Task], Awaitable[bool]],
         show: Callable[[Shard, Key, Task], None],
     ) -> None:
-        """Acquires all shards (a static ring: this host owns them) and takes up the work that was left."""
-        for shard_id in range(1, self._shard_count + 1):
-            shard = Shard(shard_id, self._owner, self.store, self.clock, execute, show)
-            self._shards[shard_id] = shard
-            await shard.acquire()
-        for shard in self._shards.values():
-            await shard.resume()
+        """Acquires the shards that the ring gives this host, now and whenever it changes, with the work left there."""
+        home = self.home
+
+        def make(shard_id: int) -> Shard:
+            return Shard(shard_id, home.address, self.store, self.clock, execute, show)
+
+        self.shards = Shards(home.membership, home.address, home.shard_count, self.clock, make, self._forget_shards)
+        await self.shards.start()
 
     async def stop(self) -> None:
-        for shard in self._shards.values():
-            await shard.stop()
-
-    def shard_id_of(self, namespace_id: str, workflow_id: str) -> int:
-        """The shard of a workflow id. The mapping is permanent: data lies where it says."""
-        return zlib.crc32(f"{namespace_id}_{workflow_id}".encode()) % self._shard_count + 1
-
-    def shard(self, namespace_id: str, workflow_id: str) -> Shard:
-        return self._shards[self.shard_id_of(namespace_id, workflow_id)]
+        await self.shards.stop()
 
     def given(self, namespace_id: str, entry: RunEntry | None = None) -> Given:
         """Time, fresh ids and settings for one decision. `entry`: a run that another run may follow."""
@@ -160,32 +172,53 @@ class Engine:
 
     async def current(self, workflow: WorkflowEntry) -> CurrentRecord | None:
         """The current run of a workflow id. Call it under the workflow's lock, or for a hint."""
-        if not workflow.current_known:
-            shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
-            workflow.current = await self.store.read_current(shard_id, workflow.namespace_id, workflow.workflow_id)
-            workflow.current_known = True
+        await self.shards.get(workflow.shard_id)
+        while not workflow.current_known:
+            generation = workflow.generation
+            read = await self._reading(
+                self.store.read_current(workflow.shard_id, workflow.namespace_id, workflow.workflow_id)
+            )
+            if workflow.generation == generation and not workflow.current_known:  # else a commit knows better
+                workflow.current, workflow.current_known = read, True
         return workflow.current
 
     async def run(self, workflow: WorkflowEntry, run_id: str = "") -> RunEntry:
-        """A run by its id, or the current one. Raises NotFound with the reference's texts."""
+        """A run by its id, or the current one. Raises NotFound with the reference's texts, ShardOwnershipLost."""
         if not run_id:
             current = await self.current(workflow)
             if current is None:
                 raise NotFound(f"workflow not found for ID: {workflow.workflow_id}")
             run_id = current.run_id
+        else:
+            await self.shards.get(workflow.shard_id)
         entry = workflow.runs.get(run_id)
         return entry if entry is not None else await self._load(workflow, run_id)
 
     async def _load(self, workflow: WorkflowEntry, run_id: str) -> RunEntry:
-        shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
-        record = await self.store.read_run(shard_id, workflow.namespace_id, workflow.workflow_id, run_id)
-        if record is None:
-            raise NotFound(
-                f'workflow execution not found for workflow ID "{workflow.workflow_id}" and run ID "{run_id}"'
+        while True:
+            generation = workflow.generation
+            record = await self._reading(
+                self.store.read_run(workflow.shard_id, workflow.namespace_id, workflow.workflow_id, run_id)
             )
-        loaded = RunEntry(run_of(record), record.version)
-        loaded.stored_task_started = bool(loaded.run.info.task.started_event_id)
-        return workflow.runs.setdefault(run_id, loaded)
+            known = workflow.runs.get(run_id)
+            if known is not None:
+                return known
+            if record is None:
+                raise NotFound(
+                    f'workflow execution not found for workflow ID "{workflow.workflow_id}" and run ID "{run_id}"'
+                )
+            await self.shards.get(workflow.shard_id)
+            if workflow.generation == generation:  # else it was forgotten while it was read
+                loaded = RunEntry(run_of(record), record.version)
+                loaded.stored_task_started = bool(loaded.run.info.task.started_event_id)
+                return workflow.runs.setdefault(run_id, loaded)
+
+    @staticmethod
+    async def _reading(read: Awaitable[T]) -> T:
+        try:
+            return await read
+        except (StoreError, UnknownOutcome) as error:
+            raise Unavailable(f"the store could not be read: {error}") from error
 
     async def started(self, workflow: WorkflowEntry, entry: RunEntry) -> WorkflowExecutionStartedEventAttributes:
         """Event 1 of a run, kept with the run from then on."""
@@ -210,8 +243,10 @@ class Engine:
         if tail and tail[0].first_event_id <= from_event_id:
             found = [b for b in tail if b.next_event_id > from_event_id and b.first_event_id < to_event_id]
             return found[:batches_max]
-        shard_id = self.shard_id_of(workflow.namespace_id, workflow.workflow_id)
-        rows = await self.store.read_history(shard_id, entry.run.info.run_id, from_event_id, to_event_id, batches_max)
+        run_id = entry.run.info.run_id
+        rows = await self._reading(
+            self.store.read_history(workflow.shard_id, run_id, from_event_id, to_event_id, batches_max)
+        )
         return [Batch(row.first_event_id, row.next_event_id, row.blob) for row in rows]
 
     # Deciding and committing.
@@ -246,7 +281,7 @@ class Engine:
     async def commit(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
         """Makes a decision about an existing run true, with the run that follows it if there is one."""
         if not decision.durable:
-            self._remember(workflow, entry, decision)
+            self._remember(self.shards.held(workflow.shard_id), entry, decision)
             return
         was_open, info = entry.run.is_open, decision.run.info
         parts = [(entry, decision)]
@@ -276,13 +311,13 @@ class Engine:
         parts: Sequence[tuple[RunEntry, Decision]],
         current: CurrentWrite | None,
     ) -> None:
-        shard = self.shard(workflow.namespace_id, workflow.workflow_id)
+        shard = self.shards.held(workflow.shard_id)
         runs = [run_write(decision.run.info.run_id, entry.version, decision) for entry, decision in parts]
         tasks = [task for _, decision in parts for task in decision.tasks]
         try:
             outcome, rows = await shard.commit(workflow.namespace_id, workflow.workflow_id, runs, tasks, current)
-        except (ShardOwnershipLost, Unavailable):
-            await self._recover(shard)
+        except (ShardOwnershipLost, WriteUnknown):
+            self.shards.drop(shard)
             raise
         if outcome is not Outcome.COMMITTED:
             self._forget(workflow)
@@ -294,14 +329,16 @@ class Engine:
             entry.stored_task_started = bool(decision.run.info.task.started_event_id)
             workflow.runs[decision.run.info.run_id] = entry
             entry.extend_tail(decision.batches)
-            self._remember(workflow, entry, decision)
+            self._remember(shard, entry, decision)
             self._release(shard, entry)
         shard.dispatch(rows)
+        if shard.stopped:  # let go while the store wrote: what is in memory is nobody's now
+            self._forget(workflow)
 
-    def _remember(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
+    def _remember(self, shard: Shard, entry: RunEntry, decision: Decision) -> None:
         """Swaps the new state in, and tells whoever waits for what has changed."""
         before, entry.run = entry.run, decision.run
-        self._watch_task(entry, before)
+        self._watch_task(shard, entry, before)
         if decision.batches or entry.run.info.task.started_event_id != before.info.task.started_event_id:
             entry.notify()
         if decision.outcomes or entry.updates:
@@ -309,11 +346,10 @@ class Engine:
         if not decision.run.is_open:
             self._abandon_queries(entry)
 
-    def _watch_task(self, entry: RunEntry, before: Run) -> None:
+    def _watch_task(self, shard: Shard, entry: RunEntry, before: Run) -> None:
         """A task that only memory knows of gets its time-out in memory, and a speculative one its push."""
         task = entry.run.info.task
         old = before.info.task
-        shard = self.shard(entry.run.info.namespace_id, entry.run.info.workflow_id)
         in_memory = task.kind != WorkflowTask.NORMAL or not task.started_written
         if task.started_event_id and in_memory and old.request_id != task.request_id:
             shard.wake_at(_wake(entry.run, task.start_to_close_deadline_ns))
@@ -394,6 +430,7 @@ class Engine:
             self._drop(entry)
         workflow.runs.clear()
         workflow.current_known = False
+        workflow.generation += 1
 
     def _drop(self, entry: RunEntry) -> None:
         entry.notify()
@@ -401,12 +438,11 @@ class Engine:
         for progress in entry.updates.values():
             progress.advance()
 
-    async def _recover(self, shard: Shard) -> None:
-        """A write's outcome is unknown, or the fence is lost: take the shard anew and trust only the store."""
-        logger.warning("shard %d is acquired anew", shard.shard_id)
-        for workflow in self.cache.clear():
-            self._forget(workflow)
-        await uninterrupted(shard.reacquire())  # it stops queues, whose tasks may have brought us here
+    def _forget_shards(self, shard_ids: frozenset[int]) -> None:
+        """The shards were let go: whoever comes next trusts only the store."""
+        for workflow in self.cache.entries():
+            if workflow.shard_id in shard_ids:
+                self._forget(workflow)
 
 
 def current_record(run: Run) -> CurrentRecord:
@@ -442,38 +478,3 @@ def _wake(run: Run, at_ns: int) -> Task:
     task = _task(run, Task.WAKE)
     task.fire_time_ns = at_ns
     return task
-
-
-def read_limits(config: DynamicConfig, namespace: str) -> Limits:
-    """The core's limits from the dynamic config."""
-    retry = config.get(limits.DEFAULT_ACTIVITY_RETRY, namespace)
-    return Limits(
-        blob_bytes_max=config.get(limits.BLOB_SIZE_ERROR, namespace),
-        memo_bytes_max=config.get(limits.MEMO_SIZE_ERROR, namespace),
-        id_length_max=config.get(limits.MAX_ID_LENGTH),
-        history_events_max=config.get(limits.HISTORY_COUNT_ERROR, namespace),
-        history_events_suggest=config.get(limits.HISTORY_COUNT_SUGGEST_CAN, namespace),
-        history_bytes_max=config.get(limits.HISTORY_SIZE_ERROR, namespace),
-        history_bytes_suggest=config.get(limits.HISTORY_SIZE_SUGGEST_CAN, namespace),
-        activities_pending_max=config.get(limits.NUM_PENDING_ACTIVITIES, namespace),
-        children_pending_max=config.get(limits.NUM_PENDING_CHILDREN, namespace),
-        external_signals_pending_max=config.get(limits.NUM_PENDING_SIGNALS, namespace),
-        external_cancels_pending_max=config.get(limits.NUM_PENDING_CANCEL_REQUESTS, namespace),
-        signals_max=config.get(limits.MAX_SIGNALS_PER_RUN, namespace),
-        buffered_events_max=config.get(limits.MAX_BUFFERED_EVENTS),
-        buffered_bytes_max=config.get(limits.MAX_BUFFERED_EVENTS_SIZE),
-        updates_in_flight_max=config.get(limits.MAX_IN_FLIGHT_UPDATES, namespace),
-        updates_max=config.get(limits.MAX_TOTAL_UPDATES, namespace),
-        activity_failure_bytes_max=config.get(limits.MUTABLE_STATE_FAILURE_ERROR, namespace),
-        run_age_min_ns=_ns(config.get(limits.WORKFLOW_ID_REUSE_MIN_INTERVAL, namespace)),
-        task_timeout_default_ns=_ns(config.get(limits.DEFAULT_WORKFLOW_TASK_TIMEOUT, namespace)),
-        task_heartbeat_max_ns=_ns(config.get(limits.WORKFLOW_TASK_HEARTBEAT_TIMEOUT, namespace)),
-        task_retry_interval_max_ns=_ns(config.get(limits.WORKFLOW_TASK_RETRY_MAX_INTERVAL)),
-        activity_retry_initial_ns=_ns(retry.initial_interval),
-        activity_retry_coefficient=retry.backoff_coefficient,
-        activity_retry_maximum_multiple=int(retry.maximum_interval_coefficient),
-    )
-
-
-def _ns(value: timedelta) -> int:
-    return int(value.total_seconds() * 1e9)

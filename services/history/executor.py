@@ -167,9 +167,11 @@ class OutboxExecutor:
                 shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id
             )
             if outcome is not Outcome.COMMITTED:
+                self._engine.shards.drop(shard)
                 raise ShardOwnershipLost(shard.shard_id)
             workflow.runs.pop(task.run_id, None)
             workflow.current_known = False
+            workflow.generation += 1
         await self._hide(task.namespace_id, task.run_id)
         return True
 

@@ -7,7 +7,7 @@ ranges behind the lowest outstanding one, so that no row is deleted before its t
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.errors import ServiceError
 from services.persistence import ShardStore, StoreError, TaskCategory, TaskRow, UnknownOutcome
@@ -23,7 +23,11 @@ FLUSH_DELAY_S = 1.0  # after a task is done, before its row is deleted
 RETRY_DELAY_S = 0.05
 RETRY_DELAY_S_MAX = 10.0
 PAGE = 1000
-WINDOW_NS = 15 * 60 * 1_000_000_000  # timers later than this stay in the store for now
+WINDOW_NS = 15 * 60 * 1_000_000_000  # when there are many timers, those later than this stay in the store for now
+FEW, MANY = 64, 1024  # so many stored timers are all taken into memory; at so many in memory, the far ones are left
+NEVER_NS = 2**63 - 1
+MAX_TASK_ID = 2**62
+ALARM_S_MAX = 24 * 3600.0  # event loops do not like longer ones
 
 
 class Acknowledged:
@@ -33,23 +37,30 @@ class Acknowledged:
         self._store, self._clock, self._shard_id, self.category = store, clock, shard_id, category
         self.range_id = 0
         self.outstanding: set[Key] = set()
+        self.complete = False  # `outstanding` knows what is stored; until it does, nothing is deleted
         self._done_upto: Key = (0, 0)
         self._deleted_upto: Key = (0, 0)
+        self._stopped = False
         self._flush: TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
     def done(self, key: Key) -> None:
         self.outstanding.discard(key)
         self._done_upto = max(self._done_upto, key)
-        if self._flush is None:
+        if self._flush is None and not self._stopped:
             self._flush = self._clock.call_later(FLUSH_DELAY_S, self._start_flush)
 
     def _start_flush(self) -> None:
         self._flush = None
-        self._flushing = asyncio.ensure_future(self.flush())
+        if self.complete:
+            self._flushing = asyncio.ensure_future(self.flush())
+        else:
+            self._flush = self._clock.call_later(FLUSH_DELAY_S, self._start_flush)
 
     async def flush(self) -> None:
         """Deletes the rows of tasks that are done. Losing it costs a repetition after a restart, nothing else."""
+        if not self.complete:
+            return
         upto = self._done_upto
         if self.outstanding:
             fire_ns, task_id = min(self.outstanding)
@@ -62,6 +73,7 @@ class Acknowledged:
                 logger.warning("outbox rows of shard %d were not deleted", self._shard_id, exc_info=True)
 
     def stop(self) -> None:
+        self._stopped = True
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
@@ -73,8 +85,11 @@ class Executor:
     def __init__(self, clock: Clock, acknowledged: Acknowledged, execute: Execute) -> None:
         self._clock, self._acknowledged, self._execute = clock, acknowledged, execute
         self._running: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def run(self, key: Key, task: Task) -> None:
+        if self._stopped:
+            return
         running = asyncio.ensure_future(self._until_done(key, task))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -94,62 +109,116 @@ class Executor:
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
 
     def stop(self) -> None:
+        self._stopped = True
         for running in self._running:
             running.cancel()
 
 
 class TimerQueue:
-    """Tasks that are due later: a heap of those within a window of time; the rest stays in the store."""
+    """Tasks that are due later: a heap of those within a window of time; the rest stays in the store.
 
-    def __init__(self, clock: Clock, executor: Executor, load: Callable[[int], Awaitable[Iterable[TaskRow]]]) -> None:
-        self._clock, self._executor, self._load = clock, executor, load
-        self._heap: list[tuple[int, int, Task]] = []
+    The window has no end while few timers are stored, so that a shard at rest reads nothing and sets no alarm.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        executor: Executor,
+        acknowledged: Acknowledged,
+        read: Callable[[Key, int, int], Awaitable[Sequence[TaskRow]]],
+    ) -> None:
+        self._clock, self._executor, self._acknowledged, self._read = clock, executor, acknowledged, read
+        self._heap: list[tuple[int, int, int, Task]] = []  # fire time, task id, a number that breaks ties, task
+        self._added = 0
         self._window_end_ns = 0
+        self._stopped = False
         self._alarm: TimerHandle | None = None
-        self._alarm_ns = 0
+        self._alarm_ns = NEVER_NS
 
-    @property
-    def window_end_ns(self) -> int:
-        return self._window_end_ns
+    def takes(self, fire_time_ns: int) -> bool:
+        """Whether a timer belongs in memory; a later one is read when its time comes near."""
+        return fire_time_ns < self._window_end_ns or not self._acknowledged.complete
 
-    def extend_window(self, end_ns: int, rows: Iterable[TaskRow]) -> None:
-        """Takes in stored tasks that are due before `end_ns`."""
+    async def load(self) -> None:
+        """Takes in what is stored from the end of the window on, and moves that on. Raises what the store raises."""
+        start_ns = self._window_end_ns
+        self._acknowledged.complete = False
+        rows = list(await self._read((start_ns - 1, MAX_TASK_ID), NEVER_NS, FEW + 1))
+        end_ns = NEVER_NS
+        if len(rows) > FEW:
+            end_ns = max(self._clock.now_ns() + WINDOW_NS, rows[-1].fire_time_ns)
+            await self._read_until(end_ns, rows)
         self._window_end_ns = end_ns
+        outstanding = self._acknowledged.outstanding
         for row in rows:
-            heapq.heappush(self._heap, (row.fire_time_ns, row.task_id, Task.FromString(row.blob)))
+            key = (row.fire_time_ns, row.task_id)
+            if row.fire_time_ns < end_ns and key not in outstanding:
+                outstanding.add(key)
+                self._push(key, Task.FromString(row.blob))
+        self._acknowledged.complete = True
         self._set_alarm()
 
+    async def _read_until(self, end_ns: int, rows: list[TaskRow]) -> None:
+        while True:
+            page = await self._read((rows[-1].fire_time_ns, rows[-1].task_id), end_ns, PAGE)
+            rows.extend(page)
+            if len(page) < PAGE:
+                return
+
     def add(self, key: Key, task: Task) -> None:
-        heapq.heappush(self._heap, (*key, task))
-        if not self._alarm_ns or key[0] < self._alarm_ns:
+        self._push(key, task)
+        if len(self._heap) > MANY and self._window_end_ns == NEVER_NS:
+            self._narrow()
+        if key[0] < self._alarm_ns:
             self._set_alarm()
 
+    def _push(self, key: Key, task: Task) -> None:
+        self._added += 1
+        heapq.heappush(self._heap, (*key, self._added, task))
+
+    def _narrow(self) -> None:
+        """There are many by now: those that are far off are left to the store. Those of memory alone stay."""
+        end_ns = self._clock.now_ns() + WINDOW_NS
+        far = [timer for timer in self._heap if timer[0] >= end_ns and timer[1]]
+        if len(far) < MANY // 2:
+            return
+        self._window_end_ns = end_ns
+        self._acknowledged.outstanding.difference_update((fire_ns, task_id) for fire_ns, task_id, _, _ in far)
+        self._heap = [timer for timer in self._heap if timer[0] < end_ns or not timer[1]]
+        heapq.heapify(self._heap)
+
     def _set_alarm(self) -> None:
-        next_ns = self._heap[0][0] if self._heap else self._window_end_ns
-        next_ns = min(next_ns, self._window_end_ns) if self._window_end_ns else next_ns
+        reload_ns = self._window_end_ns - WINDOW_NS // 10 if self._window_end_ns != NEVER_NS else NEVER_NS
+        next_ns = min(self._heap[0][0], reload_ns) if self._heap else reload_ns
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         self._alarm_ns = next_ns
-        if next_ns:
+        if next_ns != NEVER_NS and not self._stopped:
             delay_s = max(next_ns - self._clock.now_ns(), 0) / 1e9
-            self._alarm = self._clock.call_later(delay_s, self._fire)
+            self._alarm = self._clock.call_later(min(delay_s, ALARM_S_MAX), self._fire)
 
     def _fire(self) -> None:
         now_ns = self._clock.now_ns()
         while self._heap and self._heap[0][0] <= now_ns:
-            fire_ns, task_id, task = heapq.heappop(self._heap)
+            fire_ns, task_id, _, task = heapq.heappop(self._heap)
             self._executor.run((fire_ns, task_id), task)
-        if now_ns >= self._window_end_ns - WINDOW_NS // 10:
-            asyncio.ensure_future(self._next_window())
-        self._set_alarm()
+        if now_ns < self._window_end_ns - WINDOW_NS // 10 or self._window_end_ns == NEVER_NS:
+            self._set_alarm()
+        elif self._acknowledged.complete:
+            self._reload = asyncio.ensure_future(self._load_until_done())
 
-    async def _next_window(self) -> None:
-        end_ns = self._clock.now_ns() + WINDOW_NS
-        start_ns, self._window_end_ns = self._window_end_ns, end_ns
-        self.extend_window(end_ns, await self._load(start_ns))
+    async def _load_until_done(self) -> None:
+        while not self._stopped:
+            try:
+                await self.load()
+                return
+            except (StoreError, UnknownOutcome):
+                logger.warning("timers could not be read and are tried again", exc_info=True)
+                await self._clock.sleep(RETRY_DELAY_S_MAX / 10)
 
     def stop(self) -> None:
+        self._stopped = True
         if self._alarm is not None:
             self._alarm.cancel()
         self._heap.clear()

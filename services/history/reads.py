@@ -138,9 +138,8 @@ class Reads(Room):
             for blob in reversed(unwritten_events(entry.run)):
                 events.extend(History.FromString(blob).events)
                 pages += 1
-        shard_id = self.engine.shard_id_of(workflow.namespace_id, workflow.workflow_id)
         left = max(batches_max - pages, 0)
-        for batch in await self.engine.store.read_history_reverse(shard_id, info.run_id, to_event_id, left):
+        for batch in await self.engine.store.read_history_reverse(workflow.shard_id, info.run_id, to_event_id, left):
             events.extend(reversed(History.FromString(batch.blob).events))
             to_event_id = batch.first_event_id
             pages += 1

@@ -1,7 +1,7 @@
 """The face of history: the engine's rooms put together, with the outbox running behind them."""
 
 from services.config import DynamicConfig
-from services.history.engine import Engine
+from services.history.engine import Engine, Home
 from services.history.executor import OutboxExecutor
 from services.history.queries import Queries
 from services.history.reads import Reads
@@ -11,12 +11,12 @@ from services.history.visibility import VisibilityWriter
 from services.history.workers import ActivityTasks, WorkflowTasks
 from services.namespaces import NamespaceRegistry
 from services.persistence import Store
-from services.rpc import MatchingClient
+from services.rpc import HistoryClient, MatchingClient
 from services.runtime import Chance, Clock
 
 
 class HistoryService(UpdateWithStart, Requests, WorkflowTasks, ActivityTasks, Queries, Reads):
-    """A HistoryClient over the shards of this host."""
+    """A HistoryClient over the shards of this host. `peers` leads to the workflows of others, and to our own."""
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class HistoryService(UpdateWithStart, Requests, WorkflowTasks, ActivityTasks, Qu
         clock: Clock,
         chance: Chance,
         config: DynamicConfig,
-        shard_count: int,
-        owner: str,
+        home: Home,
+        peers: HistoryClient | None = None,
     ) -> None:
-        super().__init__(Engine(store, matching, namespaces, clock, chance, config, shard_count, owner))
+        super().__init__(Engine(store, matching, namespaces, clock, chance, config, home))
         self._visibility = VisibilityWriter(self.engine)
-        self._outbox = OutboxExecutor(self.engine, self, self._visibility.hide)
+        self._outbox = OutboxExecutor(self.engine, peers or self, self._visibility.hide)
 
     async def start(self) -> None:
         """Acquires the shards and takes up the work that was left. Raises what the store raises."""

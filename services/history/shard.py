@@ -1,11 +1,10 @@
 """A shard: the fence under which its workflows are written, its task ids and its outbox."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from services.errors import ShardOwnershipLost, Unavailable
-from services.history.outbox import WINDOW_NS, Acknowledged, Executor, Key, TimerQueue
+from services.history.outbox import Acknowledged, Executor, Key, TimerQueue
 from services.persistence import (
     Commit,
     CurrentWrite,
@@ -33,6 +32,10 @@ def category_of(kind: Task.Kind.ValueType) -> TaskCategory:
     return TaskCategory.VISIBILITY if kind == Task.UPDATE_VISIBILITY else TaskCategory.IMMEDIATE
 
 
+class WriteUnknown(Unavailable):
+    """The outcome of a write is unknown."""
+
+
 class Shard:
     """One shard owned by this host. `execute` does immediate and timer tasks, `show` visibility tasks."""
 
@@ -49,63 +52,49 @@ class Shard:
         self._owner, self._store, self._clock, self._show = owner, store, clock, show
         self.range_id = 0
         self._task_id = 0
-        self._execute = execute
-        self._acquiring = asyncio.Lock()
-        self._new_queues()
+        self.stopped = False  # it was let go: another owner, or another life of ours, does what is left
 
-    def _new_queues(self) -> None:
-        async def execute(key: Key, task: Task) -> bool:
-            return await self._execute(self, key, task)
+        async def execute_here(key: Key, task: Task) -> bool:
+            return await execute(self, key, task)
 
         self.acknowledged = {
             category: Acknowledged(self._store, self._clock, self.shard_id, category) for category in TaskCategory
         }
         immediate, timer = self.acknowledged[TaskCategory.IMMEDIATE], self.acknowledged[TaskCategory.TIMER]
-        self._immediate = Executor(self._clock, immediate, execute)
-        self._timer_executor = Executor(self._clock, timer, execute)
-        self._timers = TimerQueue(self._clock, self._timer_executor, self._load_timers)
+        self._immediate = Executor(self._clock, immediate, execute_here)
+        self._timer_executor = Executor(self._clock, timer, execute_here)
+        self._timers = TimerQueue(self._clock, self._timer_executor, timer, self._read_timers)
 
     async def acquire(self) -> None:
         """Takes the shard under a new fence. Nothing of what was left is done before `resume`."""
-        self._stop_queues()
-        record = await self._store.acquire_shard(self.shard_id, self._owner)
-        self.range_id = record.range_id
-        self._task_id = record.range_id << TASK_ID_BITS
-        self._new_queues()
-        for acknowledged in self.acknowledged.values():
-            acknowledged.range_id = self.range_id
+        await self._renew_range()
 
     async def resume(self) -> None:
-        """Picks up the tasks that were left. They may reach into other shards, which must be acquired by then."""
+        """Picks up the tasks that were left; commits may go on meanwhile."""
         for category in (TaskCategory.IMMEDIATE, TaskCategory.VISIBILITY):
-            for row in await self._read_all(category, 1):
+            rows = await self._read_all(category)
+            self.acknowledged[category].complete = True
+            for row in rows:
                 self._dispatch(row, Task.FromString(row.blob))
-        end_ns = self._clock.now_ns() + WINDOW_NS
-        self._timers.extend_window(end_ns, await self._take_timers(end_ns))
+        await self._timers.load()
 
-    async def reacquire(self) -> None:
-        """Both, for a shard whose state in the store is not known any more."""
-        async with self._acquiring:
-            await self.acquire()
-            await self.resume()
-
-    async def _read_all(self, category: TaskCategory, until_ns: int, after: Key = (0, 0)) -> Sequence[TaskRow]:
+    async def _read_all(self, category: TaskCategory) -> Sequence[TaskRow]:
+        """Rows that were left. Those of commits since the acquisition are in hand already."""
         rows: list[TaskRow] = []
+        outstanding, after = self.acknowledged[category].outstanding, (0, 0)
         while True:
-            page = await self._store.read_tasks(self.shard_id, category, after, until_ns, PAGE)
-            rows.extend(page)
+            page = await self._store.read_tasks(self.shard_id, category, after, 1, PAGE)
+            rows.extend(row for row in page if (row.fire_time_ns, row.task_id) not in outstanding)
             if len(page) < PAGE:
                 break
             after = (page[-1].fire_time_ns, page[-1].task_id)
-        self.acknowledged[category].outstanding.update((row.fire_time_ns, row.task_id) for row in rows)
+        first_of_ours = self.range_id << TASK_ID_BITS  # ours are in hand, or done by now
+        rows = [row for row in rows if row.task_id < first_of_ours]
+        outstanding.update((row.fire_time_ns, row.task_id) for row in rows)
         return rows
 
-    async def _take_timers(self, end_ns: int) -> Sequence[TaskRow]:
-        return await self._read_all(TaskCategory.TIMER, end_ns)
-
-    async def _load_timers(self, start_ns: int) -> Iterable[TaskRow]:
-        end_ns = self._timers.window_end_ns
-        return await self._read_all(TaskCategory.TIMER, end_ns, (start_ns - 1, 2**62))
+    async def _read_timers(self, after: Key, until_ns: int, limit: int) -> Sequence[TaskRow]:
+        return await self._store.read_tasks(self.shard_id, TaskCategory.TIMER, after, until_ns, limit)
 
     def _next_task_id(self) -> int:
         self._task_id += 1
@@ -122,8 +111,8 @@ class Shard:
     ) -> tuple[Outcome, Sequence[tuple[TaskRow, Task]]]:
         """Writes one transaction. COMMITTED: `dispatch` the returned rows once memory says what the store says.
 
-        Raises ShardOwnershipLost when somebody else holds the shard, Unavailable when the outcome is unknown: then the
-        shard was acquired again, and memory must be read anew.
+        Raises ShardOwnershipLost when somebody else holds the shard, WriteUnknown when nobody can say whether it was
+        written: then the shard must be acquired again, and memory be read anew.
         """
         if self._task_id + len(tasks) >= (self.range_id + 1) << TASK_ID_BITS:
             await self._renew_range()
@@ -143,7 +132,7 @@ class Shard:
             self._give_back(rows)
             raise Unavailable(f"the store refused a write: {error}") from error
         except UnknownOutcome as error:
-            raise Unavailable("the outcome of a write is unknown, please retry") from error
+            raise WriteUnknown("the outcome of a write is unknown, please retry") from error
         if outcome is not Outcome.COMMITTED:
             self._give_back(rows)
         if outcome is Outcome.FENCED:
@@ -165,7 +154,7 @@ class Shard:
             task_id=self._next_task_id(),
             blob=task.SerializeToString(),
         )
-        if category != TaskCategory.TIMER or row.fire_time_ns < self._timers.window_end_ns:
+        if category != TaskCategory.TIMER or self._timers.takes(row.fire_time_ns):
             self.acknowledged[category].outstanding.add((row.fire_time_ns, row.task_id))
         return row
 
@@ -184,7 +173,8 @@ class Shard:
             self._immediate.run(key, task)
         elif row.category == TaskCategory.VISIBILITY:
             self._show(self, key, task)
-        elif key in self.acknowledged[TaskCategory.TIMER].outstanding:
+        elif self._timers.takes(row.fire_time_ns):  # else it waits in the store
+            self.acknowledged[TaskCategory.TIMER].outstanding.add(key)
             self._timers.add(key, task)
 
     def wake_at(self, task: Task) -> None:
@@ -196,17 +186,20 @@ class Shard:
         self._immediate.run((0, 0), task)
 
     def done(self, category: TaskCategory, key: Key) -> None:
-        self.acknowledged[category].done(key)
+        """Of a shard that was let go, the next owner does what is left once more."""
+        if not self.stopped:
+            self.acknowledged[category].done(key)
 
-    def _stop_queues(self) -> None:
+    def stop(self) -> None:
+        """Nothing is executed any more; what is left waits in the store."""
+        self.stopped = True
         self._immediate.stop()
         self._timer_executor.stop()
         self._timers.stop()
         for acknowledged in self.acknowledged.values():
             acknowledged.stop()
 
-    async def stop(self) -> None:
-        """Stops executing; rows of tasks that were done are deleted, the others wait in the store."""
-        self._stop_queues()
+    async def flush(self) -> None:
+        """Deletes the rows of tasks that were done."""
         for acknowledged in self.acknowledged.values():
             await acknowledged.flush()

@@ -52,6 +52,7 @@ class VisibilityWriter:
         batch, self._waiting = self._waiting, []
         delay_s = DELAY_S
         try:
+            batch = [(shard, key, task) for shard, key, task in batch if not shard.stopped]
             records = {task.run_id: record for _, _, task in batch if (record := await self._record(task)) is not None}
             await self._engine.store.upsert_visibility(list(records.values()))
             for shard, key, _ in batch:

@@ -11,10 +11,11 @@ import uvloop
 
 from services import frontend
 from services.config import TLS, ConfigError, DynamicConfig, ServerConfig
-from services.history import HistoryService
+from services.history import HistoryService, Home
 from services.host.settings import matching_settings
 from services.host.stores import open_store, sqlite_of
 from services.matching import MatchingService
+from services.membership import StaticMembership
 from services.namespaces import NamespaceRegistry, parse_type
 from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse
 from services.rpc import HistoryClient
@@ -95,9 +96,9 @@ async def _start(config: ServerConfig, process: AsyncExitStack) -> Health:
     namespaces = NamespaceRegistry(store, clock, chance, dynamic, cluster.cluster_name)
     history_client = Late[HistoryClient]()
     matching = MatchingService(store, history_client.client(), clock, chance, matching_settings(dynamic))
-    history = HistoryService(
-        store, matching, namespaces, clock, chance, dynamic, cluster.shard_count, owner=socket.gethostname()
-    )
+    address = socket.gethostname()
+    home = Home(shard_count=cluster.shard_count, membership=StaticMembership({"history": address}), address=address)
+    history = HistoryService(store, matching, namespaces, clock, chance, dynamic, home)
     history_client.bind(history)
     backends = frontend.Backends(
         history=history,

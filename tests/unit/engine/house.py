@@ -19,8 +19,9 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import DynamicConfig
-from services.history import HistoryService
+from services.history import HistoryService, Home
 from services.matching import MatchingService, MatchingSettings
+from services.membership import StaticMembership
 from services.namespaces import NamespaceRegistry
 from services.persistence import Commit, Outcome, Store, UnknownOutcome
 from services.persistence.sqlite import open_sqlite
@@ -70,7 +71,8 @@ class House:
         self.store = store
         self.namespaces = NamespaceRegistry(store, clock, chance, config)
         self.matching = MatchingService(store, late.client(), clock, chance, MatchingSettings())
-        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, 4, "host")
+        home = Home(shard_count=4, membership=StaticMembership({"history": "host"}), address="host")
+        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, home)
         late.bind(self.history)
 
     async def start(self) -> None:

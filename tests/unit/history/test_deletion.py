@@ -15,7 +15,8 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from services.config import DynamicConfig
-from services.history import HistoryService
+from services.history import HistoryService, Home
+from services.membership import StaticMembership
 from services.namespaces import NamespaceRegistry
 from services.persistence import Store, StoreError, TaskCategory, VisibilityRecord
 from services.persistence.sqlite import open_sqlite
@@ -108,7 +109,13 @@ async def house() -> AsyncIterator[House]:
     register.workflow_execution_retention_period.seconds = HOUR_S
     namespace = await namespaces.register(register)
     history = HistoryService(
-        cast(Store, store), cast(Any, Backlog()), namespaces, clock, chance, config, shard_count=1, owner="test"
+        cast(Store, store),
+        cast(Any, Backlog()),
+        namespaces,
+        clock,
+        chance,
+        config,
+        Home(shard_count=1, membership=StaticMembership({"history": "test"}), address="test"),
     )
     await history.start()
     yield House(store, history, clock, Call(namespace=namespace.name, namespace_id=namespace.id))

@@ -1,0 +1,195 @@
+"""The shards of this host: taken as the ring gives them, let go as the ring takes them away."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from services.errors import ShardOwnershipLost, Unavailable
+from services.history.shard import Shard
+from services.history.waits import wait_for
+from services.membership import Membership
+from services.persistence import StoreError, UnknownOutcome
+from services.runtime import Clock
+
+logger = logging.getLogger(__name__)
+
+TAKEN_AT_ONCE = 64  # acquisitions under way; more would only queue in the store
+WAIT_S = 5.0  # so long a call waits for a shard that is being acquired
+PAUSE_S = 0.05  # before an acquisition is tried again, doubled up to:
+PAUSE_S_MAX = 1.0
+
+
+class Shards:
+    """Which shards this host holds. `forget` clears what memory knows of workflows in shards that were let go.
+
+    Holding is a belief: the fence in the store decides. A host that may have been cut off holds nothing.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        address: str,
+        shard_count: int,
+        clock: Clock,
+        make: Callable[[int], Shard],
+        forget: Callable[[frozenset[int]], None],
+    ) -> None:
+        self._membership, self._address, self._clock = membership, address, clock
+        self._make, self._forget = make, forget
+        self._keys = [str(shard_id) for shard_id in range(1, shard_count + 1)]
+        self._owners: list[str] = [""] * shard_count
+        self._held: dict[int, Shard] = {}
+        self._queue: OrderedDict[int, None] = OrderedDict()  # to be acquired, in this order
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._pauses: dict[int, float] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._watches: list[Callable[[], None]] = []
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Follows the ring from now on; returns when everything it gives this host now is held."""
+        self._watches = [
+            self._membership.watch("history", lambda _ring: self._look()),
+            self._membership.watch_authority(lambda _authority: self._look()),
+        ]
+        self._look()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Waits until nothing is being acquired."""
+        while self._workers:
+            await asyncio.wait(set(self._workers))
+
+    async def stop(self) -> None:
+        """Lets everything go; rows of tasks that were done are deleted first."""
+        self._stopped = True
+        for end in self._watches:
+            end()
+        for worker in self._workers:
+            worker.cancel()
+        self._queue.clear()
+        held, self._held = self._held, {}
+        for shard in held.values():
+            shard.stop()
+        await asyncio.gather(*(shard.flush() for shard in held.values()))
+
+    # What the engine asks.
+
+    def held(self, shard_id: int) -> Shard:
+        """Raises ShardOwnershipLost with the host that may have it."""
+        shard = self._held.get(shard_id)
+        if shard is None or not self._membership.authority:
+            raise ShardOwnershipLost(shard_id, self._owners[shard_id - 1])
+        return shard
+
+    async def get(self, shard_id: int) -> Shard:
+        """The same, but waits while the shard is being acquired. Raises Unavailable when that takes too long."""
+        until = self._clock.monotonic() + WAIT_S
+        while True:
+            shard = self._held.get(shard_id)
+            if shard is not None and self._membership.authority:
+                return shard
+            if self._stopped or not self._is_ours(shard_id):
+                raise ShardOwnershipLost(shard_id, self._owners[shard_id - 1])
+            self._take_next(shard_id)
+            waiting = self._waiting.setdefault(shard_id, asyncio.get_running_loop().create_future())
+            if not await wait_for(self._clock, waiting, until):
+                raise Unavailable(f"shard {shard_id} is being acquired, please retry")
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def drop(self, shard: Shard) -> None:
+        """The store refused this host's fence, or nobody knows what became of a write: only a new fence helps."""
+        if self._held.get(shard.shard_id) is not shard:
+            return
+        self._let_go([shard.shard_id])
+        if self._is_ours(shard.shard_id):
+            self._take_later(shard.shard_id)
+
+    # Following the ring.
+
+    def _is_ours(self, shard_id: int) -> bool:
+        return self._owners[shard_id - 1] == self._address and self._membership.authority
+
+    def _look(self) -> None:
+        if self._stopped:
+            return
+        ring = self._membership.ring("history")
+        self._owners = [member.address if member is not None else "" for member in ring.owners(self._keys)]
+        self._let_go([shard_id for shard_id in self._held if not self._is_ours(shard_id)])
+        for shard_id in range(1, len(self._keys) + 1):
+            if shard_id not in self._held and self._is_ours(shard_id):
+                self._queue[shard_id] = None
+        for shard_id in [shard_id for shard_id in self._waiting if not self._is_ours(shard_id)]:
+            self._tell(shard_id)
+        self._employ()
+
+    def _let_go(self, shard_ids: Iterable[int]) -> None:
+        lost = frozenset(shard_ids)
+        if not lost:
+            return
+        logger.info("%d shards are let go", len(lost))
+        for shard_id in lost:
+            self._held.pop(shard_id).stop()
+        self._forget(lost)
+
+    # Acquiring.
+
+    def _take_next(self, shard_id: int) -> None:
+        """Somebody waits for it. One that is not queued is being acquired, or waits for its pause to end."""
+        if shard_id in self._queue:
+            self._queue.move_to_end(shard_id, last=False)
+
+    def _take_later(self, shard_id: int) -> None:
+        pause_s = self._pauses.get(shard_id, 0.0)
+        self._pauses[shard_id] = min(max(pause_s * 2, PAUSE_S), PAUSE_S_MAX)
+
+        def take() -> None:
+            if not self._stopped and shard_id not in self._held and self._is_ours(shard_id):
+                self._queue[shard_id] = None
+                self._employ()
+
+        self._clock.call_later(pause_s, take)
+
+    def _employ(self) -> None:
+        while len(self._workers) < min(TAKEN_AT_ONCE, len(self._queue)):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+            if len(self._workers) >= len(self._queue):
+                return
+
+    async def _work(self) -> None:
+        while self._queue:
+            shard_id, _ = self._queue.popitem(last=False)
+            if shard_id not in self._held and self._is_ours(shard_id):
+                await self._take(shard_id)
+            self._tell(shard_id)
+
+    async def _take(self, shard_id: int) -> None:
+        shard = self._make(shard_id)
+        try:
+            await shard.acquire()
+            if self._stopped or not self._is_ours(shard_id):  # it went elsewhere meanwhile
+                return
+            self._held[shard_id] = shard
+            self._tell(shard_id)
+            await shard.resume()
+            self._pauses.pop(shard_id, None)
+        except (StoreError, UnknownOutcome) as error:
+            logger.warning("shard %d could not be acquired and is tried again: %s", shard_id, error)
+            with suppress(KeyError):
+                if self._held[shard_id] is shard:
+                    self._let_go([shard_id])
+            self._take_later(shard_id)
+        except BaseException:
+            shard.stop()
+            raise
+
+    def _tell(self, shard_id: int) -> None:
+        waiting = self._waiting.pop(shard_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
