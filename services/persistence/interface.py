@@ -24,6 +24,10 @@ class UnknownOutcome(Exception):
     """The store did not say whether a write happened. A retry under a new fence, after a read, can help."""
 
 
+class StoreUnavailable(StoreError):
+    """The database is not there, or takes nobody in. Waiting can help."""
+
+
 class SchemaMismatch(StoreError):
     """The data is of a version this code does not know; it was left untouched."""
 

@@ -159,11 +159,12 @@ def typed(of: Attribute, value: Value) -> Value:
 
 def has_word(text: str, wanted: str) -> bool:
     """Whether a text has one of the wanted words, whatever their case. Parts like `lazy-dog` are words in a row."""
-    held = f" {_words(text)} "
-    return any(f" {words} " in held for part in wanted.split() if (words := _words(part)))
+    held = f" {words(text)} "
+    return any(f" {found} " in held for part in wanted.split() if (found := words(part)))
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
+    """The words of a text, whatever their case, with one space between."""
     return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 

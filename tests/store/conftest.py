@@ -10,6 +10,8 @@ import pytest
 
 from services.persistence import Store
 from services.persistence.sqlite import open_sqlite
+from tests.parts.postgresql import Postgresql
+from tests.store.databases import PostgresqlBackend
 
 
 class Backend(Protocol):
@@ -44,8 +46,16 @@ class SqliteBackend:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral"])
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    with Postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "postgresql":
+        return PostgresqlBackend(request.getfixturevalue("postgresql"))
     return SqliteBackend(tmp_path / "perdure.db" if request.param == "sqlite-file" else None)
 
 

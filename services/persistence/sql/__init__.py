@@ -1,0 +1,1 @@
+"""What the stores on database servers share: connections, TLS, migrations, lists. Drivers are the rooms' own affair."""

@@ -1,0 +1,88 @@
+"""What the two database servers have in common: a process of another user's, whose data lies in the caller's folder."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from abc import abstractmethod
+from pathlib import Path
+from typing import IO
+
+from tests.processes import REPOSITORY, START_SECONDS_MAX, Process, free_port
+
+
+def as_user(user: str) -> list[str]:
+    """What to put before a command that refuses to run as root; reading folders on the way stays allowed."""
+    if os.geteuid() != 0:
+        return []
+    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *capability]
+
+
+class DatabaseServer(Process):
+    """A database server on its own port of the loopback; started again, it keeps port and data."""
+
+    USER: str
+    STOP_SIGNAL = signal.SIGTERM
+
+    def __init__(self, directory: Path, name: str, port: int | None = None) -> None:
+        self.data = directory / name
+        self.port = port or free_port()
+        super().__init__([*as_user(self.USER), *self._command()], directory / f"{name}.log")
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if not self.data.exists():
+            self.data.mkdir(parents=True)
+            if os.geteuid() == 0:
+                shutil.chown(self.data, self.USER, self.USER)
+            self._prepare()
+        super().start()
+
+    def stop(self) -> None:
+        """Ask it to end, whoever is connected."""
+        self._end(self.STOP_SIGNAL)
+
+    def kill(self) -> None:
+        """End all of its processes with SIGKILL, as a crash of the machine would."""
+        if self._running is not None:
+            os.killpg(self._running.pid, signal.SIGKILL)
+        self._end(signal.SIGKILL)
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """What starts the server."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Makes the empty data folder one of the server's."""
+
+    @abstractmethod
+    def _is_ready(self) -> bool:
+        """Whether it takes connections."""
+
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.arguments,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not self._is_ready():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not ready after {START_SECONDS_MAX} s; log:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def _run(self, *command: str) -> None:
+        subprocess.run([*as_user(self.USER), *command], check=True, capture_output=True, cwd="/")
