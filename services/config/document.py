@@ -18,6 +18,7 @@ from services.config.errors import ConfigError, nearest
 T = TypeVar("T")
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_SECRETS = {"password", "keyData"}
 _KINDS = {"!!map": "a mapping", "!!seq": "a list", "!!null": "nothing", "!!bool": "a boolean"}
 
 
@@ -202,7 +203,7 @@ def encode(value: Any) -> Any:
     """The reverse of decoding: plain values that `yaml.safe_dump` writes. Secrets are masked."""
     if is_dataclass(value) and not isinstance(value, type):
         keyed = [(key, getattr(value, item.name)) for item in fields(value) if (key := _key_of(item)) is not None]
-        return {key: "******" if key == "password" and inner else encode(inner) for key, inner in keyed}
+        return {key: "******" if key in _SECRETS and inner else encode(inner) for key, inner in keyed}
     if isinstance(value, Mapping):
         return {key: encode(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
