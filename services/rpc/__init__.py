@@ -2,6 +2,7 @@
 
 from services.rpc.call import Call
 from services.rpc.clients import AddTaskOutcome, HistoryClient, MatchingClient
+from services.rpc.measured import answering, asking, in_process
 from services.rpc.routing import Connect, Owners, Router, history_keys, matching_keys, shard_id_of
 from services.rpc.stand_in import Send, ask, stand_in
 from services.rpc.wire import HISTORY, HISTORY_SERVICE, MATCHING, MATCHING_SERVICE, Wire, queue_key
@@ -20,8 +21,11 @@ __all__ = [
     "Router",
     "Send",
     "Wire",
+    "answering",
     "ask",
+    "asking",
     "history_keys",
+    "in_process",
     "matching_keys",
     "queue_key",
     "shard_id_of",

@@ -1,4 +1,4 @@
-"""Telemetry: logs, metrics and the endpoint that shows them."""
+"""Telemetry: logs, metrics and the endpoint that shows them, traces."""
 
 from structlog.typing import FilteringBoundLogger
 
@@ -17,6 +17,7 @@ from services.telemetry.metrics import (
     Histogram,
     Registry,
 )
+from services.telemetry.process import show_process
 from services.telemetry.requests import (
     CALL_LABELS,
     SERVICE_ERROR_WITH_TYPE,
@@ -28,6 +29,15 @@ from services.telemetry.requests import (
     call_metrics,
 )
 from services.telemetry.scrape import MetricsServer
+from services.telemetry.tracing import (
+    CallSpan,
+    TraceExporter,
+    Tracer,
+    close_tracing,
+    configure_tracing,
+    outgoing,
+    tracer,
+)
 
 __all__ = [
     "BYTES_BUCKETS",
@@ -45,6 +55,7 @@ __all__ = [
     "BoundGauge",
     "BoundHistogram",
     "CallMetrics",
+    "CallSpan",
     "Counter",
     "FilteringBoundLogger",
     "Gauge",
@@ -53,7 +64,14 @@ __all__ = [
     "LogLevel",
     "MetricsServer",
     "Registry",
+    "TraceExporter",
+    "Tracer",
     "call_metrics",
+    "close_tracing",
     "configure_logging",
+    "configure_tracing",
     "get_logger",
+    "outgoing",
+    "show_process",
+    "tracer",
 ]

@@ -8,11 +8,13 @@ A family is declared once, at module level; a caller binds its labels once and k
 
 Bound metrics are plain cells, far below a microsecond per update: under the interpreter lock an update is atomic, since
 no thread switch falls between its load and its store. The text format is our own because prometheus_client renames
-every counter to `..._total`, which the reference's dashboards do not ask for.
+every counter to `..._total`, which the reference's dashboards do not ask for. As there, whatever is no letter, digit or
+underscore in a label's value is shown as an underscore.
 """
 
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Generic, TypeVar, final
 
@@ -25,6 +27,9 @@ COUNT_BUCKETS: tuple[float, ...] = (*(n * 10**e for e in range(5) for n in (1, 2
 BYTES_BUCKETS: tuple[float, ...] = tuple(1024 << n for n in range(15))
 
 UNKNOWN_NAMESPACE = "_unknown_"  # the namespace label of a call that names none
+EXCLUDED = "_tag_excluded_"  # instead of a value that the configuration keeps out of the metrics
+
+_ODD = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @final
@@ -91,19 +96,40 @@ class Registry:
     """The families one scrape shows."""
 
     def __init__(self) -> None:
-        self._families: dict[str, Counter | Gauge | Histogram] = {}
+        self.families: dict[str, Counter | Gauge | Histogram] = {}
+        self._prefix, self._tags = "", ""
+        self._shown: dict[str, frozenset[str]] = {}
 
     def add(self, family: "Counter | Gauge | Histogram") -> None:
         """Refuses a name that is taken: two declarations would write over each other."""
-        if family.name in self._families:
+        if family.name in self.families:
             raise ValueError(f"metric {family.name!r} is declared twice")
-        self._families[family.name] = family
+        self.families[family.name] = family
+
+    def dress(
+        self,
+        *,
+        prefix: str = "",
+        tags: Mapping[str, str] | None = None,
+        exclude: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """What an installation adds to all it shows: a prefix of names, and labels. `exclude`: of these labels only the
+        given values are shown. Call it before anything is bound.
+        """
+        self._prefix = f"{prefix}_" if prefix else ""
+        self._tags = ",".join(f'{_ODD.sub("_", name)}="{_ODD.sub("_", value)}"' for name, value in (tags or {}).items())
+        self._shown = {name: frozenset(values) for name, values in (exclude or {}).items()}
+
+    def shown(self, label: str, value: str) -> str:
+        """A label's value as a scrape has it."""
+        allowed = self._shown.get(label)
+        return EXCLUDED if allowed is not None and value not in allowed else _ODD.sub("_", value)
 
     def text(self) -> str:
         """Everything with a value, in Prometheus text format 0.0.4."""
         lines: list[str] = []
-        for name in sorted(self._families):
-            lines.extend(self._families[name].lines())
+        for name in sorted(self.families):
+            lines.extend(self.families[name].lines(self._prefix, self._tags))
         return "\n".join([*lines, ""])
 
 
@@ -115,8 +141,9 @@ class _Family(Generic[Bound]):
 
     kind: str
 
-    def __init__(self, name: str, labels: Sequence[str] = (), help: str = "") -> None:
+    def __init__(self, name: str, labels: Sequence[str], help: str, registry: Registry) -> None:
         self.name, self.labels, self.help = name, tuple(labels), help
+        self._registry = registry
         self._children: dict[tuple[str, ...], Bound] = {}
 
     def _new(self) -> Bound:
@@ -124,12 +151,9 @@ class _Family(Generic[Bound]):
 
     def bind(self, **labels: str) -> Bound:
         """The child for these label values, made at first use. ValueError unless they are the declared labels."""
-        try:
-            values = tuple([labels[name] for name in self.labels])
-        except KeyError:
-            values = ()
-        if len(values) != len(labels) or len(values) != len(self.labels):
+        if len(labels) != len(self.labels) or not all(name in labels for name in self.labels):
             raise ValueError(f"metric {self.name!r} has labels {self.labels}, not {tuple(labels)}")
+        values = self._values(labels)
         child = self._children.get(values)
         if child is None:
             child = self._children.setdefault(values, self._new())
@@ -137,18 +161,23 @@ class _Family(Generic[Bound]):
 
     def unbind(self, **labels: str) -> None:
         """Forget the child for these label values: what it measured is gone. Nothing happens when there is none."""
-        self._children.pop(tuple([labels[name] for name in self.labels]), None)
+        self._children.pop(self._values(labels), None)
 
-    def lines(self) -> Iterator[str]:
+    def _values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple([self._registry.shown(name, labels[name]) for name in self.labels])
+
+    def lines(self, prefix: str = "", tags: str = "") -> Iterator[str]:
         children = list(self._children.items())  # one step, so that a scrape may run beside `bind`
         if not children:
             return
-        yield f"# HELP {self.name} {self.help or f'{self.name} {self.kind}'}"
-        yield f"# TYPE {self.name} {self.kind}"
+        name = prefix + self.name
+        yield f"# HELP {name} {self.help or f'{self.name} {self.kind}'}"
+        yield f"# TYPE {name} {self.kind}"
         for values, child in children:
-            yield from self._samples(child, ",".join(_pairs(self.labels, values)))
+            labels = ",".join([f'{label}="{value}"' for label, value in zip(self.labels, values, strict=True)])
+            yield from self._samples(child, name, f"{labels},{tags}" if labels and tags else labels or tags)
 
-    def _samples(self, child: Bound, labels: str) -> Iterator[str]:
+    def _samples(self, child: Bound, name: str, labels: str) -> Iterator[str]:
         raise NotImplementedError
 
 
@@ -159,14 +188,14 @@ class Counter(_Family[BoundCounter]):
     kind = "counter"
 
     def __init__(self, name: str, labels: Sequence[str] = (), help: str = "", registry: Registry = REGISTRY) -> None:
-        super().__init__(name, labels, help)
+        super().__init__(name, labels, help, registry)
         registry.add(self)
 
     def _new(self) -> BoundCounter:
         return BoundCounter()
 
-    def _samples(self, child: BoundCounter, labels: str) -> Iterator[str]:
-        yield f"{self.name}{_braced(labels)} {_number(child.value)}"
+    def _samples(self, child: BoundCounter, name: str, labels: str) -> Iterator[str]:
+        yield f"{name}{_braced(labels)} {_number(child.value)}"
 
 
 @final
@@ -176,14 +205,14 @@ class Gauge(_Family[BoundGauge]):
     kind = "gauge"
 
     def __init__(self, name: str, labels: Sequence[str] = (), help: str = "", registry: Registry = REGISTRY) -> None:
-        super().__init__(name, labels, help)
+        super().__init__(name, labels, help, registry)
         registry.add(self)
 
     def _new(self) -> BoundGauge:
         return BoundGauge()
 
-    def _samples(self, child: BoundGauge, labels: str) -> Iterator[str]:
-        yield f"{self.name}{_braced(labels)} {_number(child.value)}"
+    def _samples(self, child: BoundGauge, name: str, labels: str) -> Iterator[str]:
+        yield f"{name}{_braced(labels)} {_number(child.value)}"
 
 
 @final
@@ -203,7 +232,7 @@ class Histogram(_Family[BoundHistogram]):
     ) -> None:
         if "le" in labels or list(buckets) != sorted(set(buckets)):
             raise ValueError(f"metric {name!r} needs rising buckets, and no label 'le'")
-        super().__init__(name, labels, help)
+        super().__init__(name, labels, help, registry)
         self._bounds = tuple(float(bound) for bound in buckets)
         self._bound_texts = [*(_number(bound) for bound in self._bounds), "+Inf"]
         registry.add(self)
@@ -211,23 +240,17 @@ class Histogram(_Family[BoundHistogram]):
     def _new(self) -> BoundHistogram:
         return BoundHistogram(self._bounds)
 
-    def _samples(self, child: BoundHistogram, labels: str) -> Iterator[str]:
+    def _samples(self, child: BoundHistogram, name: str, labels: str) -> Iterator[str]:
         lead, total = f"{labels}," if labels else "", 0
         for bound, count in zip(self._bound_texts, child.counts, strict=True):
             total += count
-            yield f'{self.name}_bucket{{{lead}le="{bound}"}} {total}'
-        yield f"{self.name}_sum{_braced(labels)} {_number(child.sum)}"
-        yield f"{self.name}_count{_braced(labels)} {total}"
+            yield f'{name}_bucket{{{lead}le="{bound}"}} {total}'
+        yield f"{name}_sum{_braced(labels)} {_number(child.sum)}"
+        yield f"{name}_count{_braced(labels)} {total}"
 
 
 def _braced(labels: str) -> str:
     return f"{{{labels}}}" if labels else ""
-
-
-def _pairs(names: Sequence[str], values: Sequence[str]) -> Iterator[str]:
-    for name, value in zip(names, values, strict=True):
-        escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-        yield f'{name}="{escaped}"'
 
 
 def _number(value: float) -> str:

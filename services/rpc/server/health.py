@@ -1,13 +1,21 @@
 """grpc.health.v1: whether this process serves, for load balancers and for clients that wait for a start."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from services.errors import NotFound
 from services.rpc.call import Call
+
+# What probes and load balancers of the reference ask for; its worker has no name.
+NAMES: Mapping[str, str] = {
+    "frontend": "temporal.api.workflowservice.v1.WorkflowService",
+    "internal-frontend": "temporal.api.workflowservice.v1.WorkflowService",
+    "history": "temporal.api.workflowservice.v1.HistoryService",
+    "matching": "temporal.api.workflowservice.v1.MatchingService",
+}
 
 SERVING: int = HealthCheckResponse.SERVING
 NOT_SERVING: int = HealthCheckResponse.NOT_SERVING

@@ -20,9 +20,10 @@ def about_nobody(_request: object) -> tuple[str, str]:
 class Method:
     """One method: the type of its request, who answers it, and the name and id of the namespace a request is about.
 
-    Both functions may raise services.errors.ServiceError.
+    Both functions may raise services.errors.ServiceError. `operation` is what metrics call it, when not by its name.
     """
 
     request: type[Message]
     answer: Callable[[Call, Any], Awaitable[Reply]]
     about: Callable[[Any], tuple[str, str]] = about_nobody
+    operation: Callable[[Any], str] | None = None

@@ -68,7 +68,7 @@ def test_an_independent_parser_reads_what_was_written(registry: Registry) -> Non
     Histogram("h", registry=registry).bind().observe(3)
     families = {family.name: family for family in text_string_to_metric_families(registry.text())}
     assert families["odd"].type == "counter"
-    assert families["odd"].samples[0].labels == {"name": odd}
+    assert families["odd"].samples[0].labels == {"name": "a_b_c_d"}
     assert families["odd"].samples[0].value == 1e-9
     assert families["h"].type == "histogram"
     assert len(families["h"].samples) == len(SECONDS_BUCKETS) + 3
