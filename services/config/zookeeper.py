@@ -28,7 +28,7 @@ class ZooKeeper:
     A host that dies is gone from the rings `sessionTimeout` later, at most one tick of ZooKeeper more.
     """
 
-    hosts: tuple[str, ...]
+    hosts: str
     root: str = "/perdure"
     session_timeout: timedelta = timedelta(seconds=6)
     user: str = ""
@@ -36,13 +36,11 @@ class ZooKeeper:
     tls: ZooKeeperTLS = ZooKeeperTLS()
 
     def __post_init__(self) -> None:
-        require(bool(self.hosts), "hosts", "", "a list of host:port")
-        for index, address in enumerate(self.hosts):
-            host, colon, port = address.rpartition(":")
-            shaped = (
-                bool(host and colon) and port.isdecimal() and 0 < int(port) <= 65535 and not set(address) & set("/, ")
-            )
-            require(shaped, f"hosts[{index}]", address, "host:port")
+        for address in self.hosts.split(","):
+            host, colon, port = address.strip().rpartition(":")
+            plain = bool(host) and not set(host) & set("/ ")
+            shaped = plain and bool(colon) and port.isdecimal() and 0 < int(port) <= 65535
+            require(shaped, "hosts", self.hosts, "host:port, or several with commas between")
         parts = self.root.split("/")
         named = parts[0] == "" and all(part not in ("", ".", "..") for part in parts[1:]) and len(parts) > 1
         require(named, "root", self.root, "a path such as /perdure")

@@ -150,7 +150,7 @@ class Connection:
         section, tls = self._section, self._section.tls
         signed_in = bool(section.user)
         client = KazooClient(
-            hosts=",".join(section.hosts),
+            hosts=section.hosts,
             timeout=section.session_timeout.total_seconds(),
             connection_retry=KazooRetry(**_RETRY),
             auth_data={("digest", f"{section.user}:{section.password}")} if signed_in else None,

@@ -44,7 +44,7 @@ class ZooKeeperMembership:
         """Raises ConfigError when the certificates of `section` cannot be used."""
         self._clock = clock
         self._root = section.root
-        self._hosts = ",".join(section.hosts)
+        self._hosts = section.hosts
         self._life = life(clock.now_ns() // 1_000_000, chance.unique_id())
         self._connection = Connection(section, self._linked)
         self._lease = Lease(clock)
@@ -280,7 +280,8 @@ class ZooKeeperMembership:
             self._rivals.pop(service, None)
             return
         self._lease.lose()
-        if self._rivals.get(service) != rival:
+        known = self._rivals.get(service)
+        if known is None or known.life != rival.life:
             _log.error("Another process has this host's address; this one stays out", service=service, entry=rival.name)
         self._rivals[service] = rival
 

@@ -1,0 +1,1 @@
+"""Membership on real ZooKeeper nodes."""
