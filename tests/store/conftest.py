@@ -10,7 +10,9 @@ import pytest
 
 from services.persistence import Store
 from services.persistence.sqlite import open_sqlite
+from tests.parts.cassandra import Cassandra
 from tests.parts.postgresql import Postgresql
+from tests.store.cassandra import CassandraBackend
 from tests.store.databases import PostgresqlBackend
 
 
@@ -52,10 +54,18 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]
         yield server
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql"])
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
+    with Cassandra(tmp_path_factory.mktemp("cassandra")) as node:
+        yield node
+
+
+@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql", "cassandra"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "postgresql":
         return PostgresqlBackend(request.getfixturevalue("postgresql"))
+    if request.param == "cassandra":
+        return CassandraBackend(request.getfixturevalue("cassandra"))
     return SqliteBackend(tmp_path / "perdure.db" if request.param == "sqlite-file" else None)
 
 
