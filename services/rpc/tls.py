@@ -4,7 +4,7 @@ A server asks for its certificates at every handshake. A client's channels are m
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar, cast
 
@@ -12,7 +12,7 @@ import grpc
 from cryptography import x509
 
 from services.config import TLS, ConfigError
-from services.config.static import ClientTLS, SystemWorkerTLS
+from services.config.static import GroupTLS, SystemWorkerTLS
 from services.rpc.certificates import ClientSide, ServerSide, read_client, read_pair, read_server
 from services.rpc.network import ChannelSecurity
 from services.runtime import Clock
@@ -105,7 +105,7 @@ class Security:
         windows = self._config.expiration_checks
         now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
         expired = expiring = 0
-        for name, certificate in self._in_use():
+        for certificate, name in self._in_use().items():
             end = certificate.not_valid_after_utc
             about = {"group": name, "subject": certificate.subject.rfc4514_string(), "expires": end.isoformat()}
             if end <= now:
@@ -120,18 +120,17 @@ class Security:
         CERTIFICATES_EXPIRED.bind().set(expired)
         CERTIFICATES_EXPIRING.bind().set(expiring)
 
-    def _in_use(self) -> Iterator[tuple[str, x509.Certificate]]:
+    def _in_use(self) -> dict[x509.Certificate, str]:
+        """Each with the first group that uses it."""
+        using: dict[x509.Certificate, str] = {}
         for files in self._files:
             for certificate in files.current.certificates if files.current else ():
-                yield files.name, certificate
+                using.setdefault(certificate, files.name)
+        return using
 
 
 def _internode_client(config: TLS) -> ClientSide | None:
-    """Hosts show one another what they show as servers: gRPC sends it only to a server that asks."""
-    group, path = config.internode, "global.tls.internode"
-    pair = read_pair(group.server, f"{path}.server")
-    side = read_client(group.client, pair, f"{path}.client")
-    return side if pair or _asks_for_tls(group.client) else None
+    return _client(config, config.internode, "global.tls.internode.client")
 
 
 def _frontend_client(config: TLS) -> ClientSide | None:
@@ -139,15 +138,16 @@ def _frontend_client(config: TLS) -> ClientSide | None:
     own, path = config.system_worker, "global.tls.systemWorker"
     if own != SystemWorkerTLS():
         return read_client(own.client, read_pair(own, path), f"{path}.client")
-    group = config.frontend
-    serves = read_pair(group.server, "global.tls.frontend.server") is not None
-    pair = read_pair(config.internode.server, "global.tls.internode.server")
-    side = read_client(group.client, pair, "global.tls.frontend.client")
-    return side if serves or _asks_for_tls(group.client) else None
+    return _client(config, config.frontend, "global.tls.frontend.client")
 
 
-def _asks_for_tls(client: ClientTLS) -> bool:
-    return client.force_tls or bool(client.root_ca_files or client.root_ca_data)
+def _client(config: TLS, group: GroupTLS, path: str) -> ClientSide | None:
+    """Hosts show one another what they show as servers: gRPC sends it only to a server that asks."""
+    server, client = group.server, group.client
+    encrypted = server.cert_file or server.cert_data or client.root_ca_files or client.root_ca_data or client.force_tls
+    pair = read_pair(config.internode.server, "global.tls.internode.server") if encrypted else None
+    side = read_client(client, pair, path)
+    return side if encrypted else None
 
 
 def _server_credentials(files: _Files[ServerSide]) -> grpc.ServerCredentials | None:
