@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from services.config.document import named, outside_the_file
 from services.config.errors import nearest, require, require_port
+from services.config.otel import OTel
 from services.config.stores import Persistence
 from services.config.zookeeper import ZooKeeper
 
@@ -129,6 +130,7 @@ class Prometheus:
         shaped = bool(colon) and port.isdecimal() and int(port) <= 65535 and host.count("[") == host.count("]")
         require(shaped, "listenAddress", self.listen_address, "host:port")
         require(self.handler_path.startswith("/"), "handlerPath", self.handler_path, "a path that starts with /")
+        require(self.framework in ("", "tally"), "framework", self.framework, "tally: only its names are built")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -300,7 +302,7 @@ class DynamicConfigClient:
 
     def __post_init__(self) -> None:
         seconds = self.poll_interval.total_seconds()
-        require(seconds >= 5, "pollInterval", f"{seconds:g}s", "5s or more")
+        require(seconds >= 0.05, "pollInterval", f"{seconds:g}s", "50ms or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +333,7 @@ class ServerConfig:
     namespace_defaults: NamespaceDefaults = NamespaceDefaults()
     dynamic_config_client: DynamicConfigClient | None = None
     visibility: Visibility = Visibility()
-    otel: Mapping[str, Any] = field(default_factory=dict)
+    otel: OTel = field(default_factory=OTel)
     bootstrap: Bootstrap = Bootstrap()
     run_services: tuple[ServiceName, ...] = outside_the_file(("frontend", "history", "matching", "worker"))
     dynamic_overrides: Mapping[str, Any] = field(default_factory=dict, metadata={"key": None})

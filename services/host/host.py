@@ -3,37 +3,32 @@
 import asyncio
 import gc
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack
 
 import uvloop
 
-from services import frontend
-from services.config import TLS, ConfigError, DynamicConfig, ServerConfig
-from services.history import HistoryService, Home
-from services.host.settings import matching_settings
-from services.host.stores import open_store, sqlite_of
-from services.matching import MatchingService
-from services.membership import StaticMembership
-from services.namespaces import NamespaceRegistry, parse_type
-from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse
-from services.rpc import HistoryClient
-from services.rpc.direct import Late
-from services.rpc.server import AddressInUse, Health, Server
-from services.runtime import SystemChance, SystemClock
+from services.config import TLS, ConfigError, DynamicConfig, ServerConfig, ServiceName
+from services.host.assembly import Assembly, Floor
+from services.host.errors import CannotStart
+from services.host.facts import bootstrap, cluster_facts
+from services.host.members import addresses, membership_of
+from services.host.ports import Ports
+from services.host.stores import check_store, open_store
+from services.membership import Membership
+from services.namespaces import NamespaceRegistry
+from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable
+from services.rpc.network import Network
+from services.runtime import Clock, SystemChance, SystemClock
 from services.telemetry import get_logger
 
 GRACE_S = 2.0  # calls that are still under way after it are cancelled
-SERVICES = {"frontend", "history", "matching", "worker"}
+SERVICES: tuple[ServiceName, ...] = ("frontend", "history", "matching", "worker")
+STORE_PAUSE_S, STORE_PAUSE_S_MAX = 0.2, 5.0  # between looks whether the store is there
 # Messages are acyclic and die by reference counts; the collector's passes over them are pauses for nothing.
 GC_THRESHOLDS = (50_000, 20, 100)
 
 _log = get_logger("host")
-
-
-class CannotStart(Exception):
-    """Why this process cannot serve, in one line for whoever started it. Nothing was changed."""
 
 
 def run(config: ServerConfig) -> int:
@@ -48,14 +43,13 @@ def run(config: ServerConfig) -> int:
 
 
 def _check(config: ServerConfig) -> None:
-    missing = SERVICES - set(config.run_services)
-    if missing or "internal-frontend" in config.run_services:
-        raise ConfigError(
-            "service",
-            ", ".join(config.run_services),
-            "frontend, history, matching and worker in one process: clusters are not built yet",
-        )
-    sqlite_of(config)
+    running = ", ".join(config.run_services)
+    if "internal-frontend" in config.run_services:
+        raise ConfigError("service", running, "frontend, history, matching, worker: no internal frontend is needed")
+    if config.global_.membership.zookeeper is None and set(SERVICES) - set(config.run_services):
+        expected = "a section: services in several processes find one another through ZooKeeper"
+        raise ConfigError("global.membership.zookeeper", f"nothing, for {running} alone", expected)
+    check_store(config)
     _check_protection(config)
 
 
@@ -74,70 +68,114 @@ async def _serve(config: ServerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as process:
-        health = await _start(config, process)
-        health.serving(True)
-        rpc = config.rpc("frontend")
-        _log.info("Serving", address=f"{rpc.host}:{rpc.grpc_port}")
+        clock, dynamic = SystemClock(), _dynamic_config(config)
+        ports = _listen(config, clock, dynamic)
+        await ports.start()
+        starting = asyncio.create_task(_start(config, dynamic, clock, ports, process))
+        stopping = asyncio.create_task(stopped.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+        if starting.cancelled() or starting.exception() is not None:
+            await ports.stop()
+        if starting.cancelled():
+            return
+        starting.result()
+        ports.serving(True)
+        rpc = config.rpc(config.run_services[0])
+        _log.info("Serving", address=f"{rpc.host}:{rpc.grpc_port}", services=list(config.run_services))
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        await stopped.wait()
-        health.serving(False)
+        await stopping
+        ports.serving(False)
 
 
-async def _start(config: ServerConfig, process: AsyncExitStack) -> Health:
+def _listen(config: ServerConfig, clock: Clock, dynamic: DynamicConfig) -> Ports:
+    """Takes the ports first of all: when that fails, nothing else is touched.
+
+    The services of one process call one another without them, so only the frontend's is open then.
+    """
+    in_cluster = config.global_.membership.zookeeper is not None
+    ports = Ports(config, config.run_services if in_cluster else ("frontend",), clock, dynamic)
+    ports.listen()
+    return ports
+
+
+async def _start(
+    config: ServerConfig, dynamic: DynamicConfig, clock: Clock, ports: Ports, process: AsyncExitStack
+) -> None:
     """Builds and starts everything; what must be stopped is put on `process`, last first."""
-    dynamic = _dynamic_config(config)
-    clock, chance = SystemClock(), SystemChance()
-    server = _listen(config, Server(clock, dynamic))
-    store = await _open(config)
+    chance = SystemChance()
+    store = await _open(config, clock)
     process.push_async_callback(store.close)
-    cluster = await _cluster_facts(config, store, chance)
+    cluster = await cluster_facts(config, store, chance)
     namespaces = NamespaceRegistry(store, clock, chance, dynamic, cluster.cluster_name)
-    history_client = Late[HistoryClient]()
-    matching = MatchingService(store, history_client.client(), clock, chance, matching_settings(dynamic))
-    address = socket.gethostname()
-    home = Home(shard_count=cluster.shard_count, membership=StaticMembership({"history": address}), address=address)
-    history = HistoryService(store, matching, namespaces, clock, chance, dynamic, home)
-    history_client.bind(history)
-    backends = frontend.Backends(
-        history=history,
-        matching=matching,
-        namespaces=namespaces,
-        visibility=store,
-        config=dynamic,
+    await bootstrap(config, namespaces)
+    own = addresses(config, dict.fromkeys(config.run_services, 0) | ports.ports)
+    membership = membership_of(config, own, clock, chance)
+    process.push_async_callback(membership.close)
+    await membership.start()
+    network = Network(clock)
+    process.push_async_callback(network.close)
+    floor = Floor(
+        config=config,
+        dynamic=dynamic,
         clock=clock,
         chance=chance,
+        store=store,
+        namespaces=namespaces,
+        membership=membership,
+        network=network,
         cluster=cluster,
+        own=own,
     )
-    await _bootstrap(config, namespaces)
-    process.push_async_callback(history.stop)
-    await history.start()
-
-    async def stop() -> None:
-        """Long polls end politely while the server takes no more calls and waits for those under way."""
-        try:
-            async with asyncio.timeout(2 * GRACE_S):
-                await asyncio.gather(server.drain(GRACE_S), matching.drain(), history.drain())
-        except TimeoutError:  # the store does not take what is in memory; what was acknowledged is in it
-            _log.error("The drain did not end in time")
-
-    process.push_async_callback(stop)
-    health = await server.start(frontend.methods(backends))
+    assembly = Assembly(floor, ports)
+    if assembly.history is not None:
+        process.push_async_callback(assembly.history.stop)
+    await _open_to_calls(config, assembly, membership, own)
+    process.push_async_callback(_drain, config, assembly, ports, membership)
+    followed = [asyncio.create_task(namespaces.follow())] if floor.is_cluster else []
     if config.dynamic_config_client is not None:
-        watcher = asyncio.create_task(dynamic.watch(config.dynamic_config_client.poll_interval.total_seconds()))
-        process.callback(watcher.cancel)
-    return health
+        interval_s = config.dynamic_config_client.poll_interval.total_seconds()
+        followed.append(asyncio.create_task(dynamic.watch(interval_s)))
+    for task in followed:
+        process.callback(task.cancel)
 
 
-def _listen(config: ServerConfig, server: Server) -> Server:
-    """Takes the port first of all: when that fails, no file is touched."""
-    rpc = config.rpc("frontend")
+async def _open_to_calls(
+    config: ServerConfig, assembly: Assembly, membership: Membership, own: dict[ServiceName, str]
+) -> None:
+    """The ports answer before others are told to come: who comes too early only waits a little."""
+    if config.global_.membership.zookeeper is None:
+        if assembly.history is not None:
+            await assembly.history.start()
+        assembly.serve()
+        return
+    for service in config.run_services:
+        await membership.join(service, own[service])
+    if assembly.history is not None:
+        await assembly.history.start()  # owns nothing yet; from now on it follows the ring
+    assembly.serve()
+    for service in config.run_services:
+        await membership.activate(service)
+
+
+async def _drain(config: ServerConfig, assembly: Assembly, ports: Ports, membership: Membership) -> None:
+    """Others take over first; then long polls end politely while the servers wait for the calls under way."""
     try:
-        server.listen(rpc.host, rpc.grpc_port)
-    except AddressInUse as error:
-        raise CannotStart(str(error)) from error
-    return server
+        async with asyncio.timeout(4 * GRACE_S):
+            for service in config.run_services:
+                await membership.drain(service)
+            waits = [server.drain(GRACE_S) for server in ports.servers.values()]
+            if assembly.matching is not None:
+                waits.append(assembly.matching.drain())
+            if assembly.history is not None:
+                waits.append(assembly.history.drain())
+            await asyncio.gather(*waits)
+    except TimeoutError:  # the store does not take what is in memory; what was acknowledged is in it
+        _log.error("The drain did not end in time")
 
 
 def _dynamic_config(config: ServerConfig) -> DynamicConfig:
@@ -146,42 +184,15 @@ def _dynamic_config(config: ServerConfig) -> DynamicConfig:
     return DynamicConfig(path=path, overrides=config.dynamic_overrides)
 
 
-async def _open(config: ServerConfig) -> Store:
-    sql = sqlite_of(config)
-    try:
-        return await open_store(sql)
-    except (StoreInUse, SchemaMismatch, StoreError) as error:
-        raise CannotStart(str(error)) from error
-
-
-async def _cluster_facts(config: ServerConfig, store: Store, chance: SystemChance) -> frontend.ClusterFacts:
-    """The cluster's own values are those its data was made with: the shard count is permanent."""
-    asked = config.persistence.num_history_shards
-    cluster_id = (await store.cluster_value("cluster_id", chance.unique_id().encode())).decode()
-    shard_count = int(await store.cluster_value("shard_count", str(asked).encode()))
-    if shard_count != asked:
-        _log.warning("The data keeps the shard count it was made with", configured=asked, kept=shard_count)
-    metadata = config.cluster_metadata
-    name = metadata.current_cluster_name
-    information = metadata.cluster_information[name]
-    return frontend.ClusterFacts(
-        cluster_id=cluster_id,
-        shard_count=shard_count,
-        store_name="sqlite",
-        visibility_store_name="sqlite",
-        cluster_name=name,
-        initial_failover_version=information.initial_failover_version,
-        failover_version_increment=metadata.failover_version_increment,
-        rpc_address=information.rpc_address,
-        http_address=information.http_address,
-    )
-
-
-async def _bootstrap(config: ServerConfig, namespaces: NamespaceRegistry) -> None:
-    """The namespaces, and their search attributes, that the configuration wants there."""
-    wanted = config.bootstrap
-    await namespaces.load(wanted.namespaces)
-    attributes = {name: parse_type(kind) for name, kind in wanted.search_attributes.items()}
-    if attributes:
-        for name in wanted.namespaces:
-            await namespaces.add_search_attributes(name, attributes)
+async def _open(config: ServerConfig, clock: Clock) -> Store:
+    """Waits for a store that is not there yet. Raises CannotStart for one that cannot be used."""
+    pause_s = STORE_PAUSE_S
+    while True:
+        try:
+            return await open_store(config)
+        except StoreUnavailable as error:
+            _log.warning("The store is not there and is waited for", error=str(error))
+        except (StoreInUse, SchemaMismatch, StoreError) as error:
+            raise CannotStart(str(error)) from error
+        await clock.sleep(pause_s)
+        pause_s = min(pause_s * 2, STORE_PAUSE_S_MAX)

@@ -28,6 +28,12 @@ def sqlite_of(config: ServerConfig) -> SQL:
     return sql
 
 
-async def open_store(sql: SQL) -> Store:
-    """Raises what `open_sqlite` raises."""
+def check_store(config: ServerConfig) -> None:
+    """Raises ConfigError for a store that this configuration cannot have."""
+    sqlite_of(config)
+
+
+async def open_store(config: ServerConfig) -> Store:
+    """Raises StoreUnavailable while the store is not there, and SchemaMismatch, StoreInUse, StoreError."""
+    sql = sqlite_of(config)
     return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)

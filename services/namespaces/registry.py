@@ -1,5 +1,6 @@
 """All namespaces in memory, by name and by id, and the only way to change one."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,13 +17,17 @@ from services.errors import FailedPrecondition, NamespaceAlreadyExists, Namespac
 from services.namespaces import rules
 from services.namespaces.namespace import DELETED, DEPRECATED, REGISTERED, Namespace, record_of
 from services.namespaces.search_attributes import IndexedValueType, with_added, with_removed
-from services.persistence import NamespaceStore
+from services.persistence import NamespaceRecord, NamespaceStore, StoreError, UnknownOutcome
 from services.runtime import Chance, Clock
+from services.telemetry import get_logger
 
 SYSTEM_NAMESPACE = "temporal-system"
 SYSTEM_NAMESPACE_ID = "32049b68-7872-4094-8e63-d0dd59896a83"  # the reference's, too
 DEFAULT_RETENTION = Duration(seconds=24 * 3600)
 _PAGE = 1000
+_LOOK_AGAIN_S = 0.2
+
+_log = get_logger("namespaces")
 
 Edit = Callable[[DescribeNamespaceResponse], DescribeNamespaceResponse]
 
@@ -37,14 +42,12 @@ class NamespaceRegistry:
         self._cluster = cluster
         self._by_id: dict[str, Namespace] = {}
         self._by_name: dict[str, Namespace] = {}
+        self._look_again_at = 0.0
+        self._looking: asyncio.Future[None] | None = None
 
     async def load(self, ensured: Sequence[str] = ()) -> None:
         """Reads all namespaces, and creates `ensured` and the system's own when they are not there."""
-        after = ""
-        while page := await self._store.list_namespaces(after, _PAGE):
-            for record in page:
-                self._keep(Namespace.of(record))
-            after = page[-1].namespace_id
+        await self._read()
         if SYSTEM_NAMESPACE not in self._by_name:
             info = NamespaceInfo(
                 name=SYSTEM_NAMESPACE,
@@ -61,7 +64,45 @@ class NamespaceRegistry:
 
     async def _create(self, info: NamespaceInfo, kept: Duration) -> None:
         unset = ReplicationState.REPLICATION_STATE_UNSPECIFIED
-        await self._add(rules.description_of(info, kept, self._cluster, unset))
+        try:
+            await self._add(rules.description_of(info, kept, self._cluster, unset))
+        except NamespaceAlreadyExists:  # another host, starting at the same time, was first
+            await self._read()
+
+    async def _read(self) -> None:
+        after = ""
+        while page := await self._store.list_namespaces(after, _PAGE):
+            for record in page:
+                if not self._is_known(record):
+                    self._keep(Namespace.of(record))
+            after = page[-1].namespace_id
+
+    def _is_known(self, record: NamespaceRecord) -> bool:
+        known = self._by_id.get(record.namespace_id)
+        return known is not None and known.version >= record.version
+
+    async def follow(self) -> None:
+        """Sees, for as long as it runs, what other hosts change."""
+        while True:
+            await self._clock.sleep(self._config.get(limits.NAMESPACE_CACHE_REFRESH).total_seconds())
+            try:
+                await self._read()
+            except (StoreError, UnknownOutcome) as error:
+                _log.warning("The namespaces could not be read", error=str(error))
+
+    async def look_again(self) -> None:
+        """For one that is not known: another host may have registered it just now. Reads at most a few times a second.
+
+        Raises what the store raises.
+        """
+        if self._clock.monotonic() >= self._look_again_at:
+            self._look_again_at = self._clock.monotonic() + _LOOK_AGAIN_S
+            self._looking = asyncio.ensure_future(self._read())
+        if self._looking is not None:
+            await asyncio.shield(self._looking)
+
+    def knows(self, namespace_id: str) -> bool:
+        return namespace_id in self._by_id
 
     # Lookups
 

@@ -1,10 +1,12 @@
 """The server of a service that only other services call: its calls carry their context, its errors go as they are."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from services.errors import ServiceError, Unavailable, Unknown
+from services.errors import OwnershipLost, ServiceError, Unavailable, Unknown
 from services.persistence import StoreError, UnknownOutcome
 from services.rpc.call import Call
+from services.rpc.measured import namer
 from services.rpc.network import CONTEXT_KEY, context_of
 from services.rpc.server.method import Method
 from services.rpc.server.server import TRANSPORT_BYTES_MAX, Context, Server
@@ -21,7 +23,12 @@ class InternalServer(Server):
     request_bytes_max = TRANSPORT_BYTES_MAX
     internal = True
 
-    def _call(self, context: Context, namespace: str, namespace_id: str, now: float) -> Call:
+    def _begin_call(self) -> None:
+        """What this host owned is another's by now."""
+        if self._stopping:
+            raise OwnershipLost("the host is stopping, please retry")
+
+    def _call(self, context: Context, _method: Method, _request: Any, now: float) -> Call:
         remaining = context.time_remaining()
         payload = next((value for key, value in context.invocation_metadata() or () if key == CONTEXT_KEY), b"")
         sent = context_of(payload if isinstance(payload, bytes) else payload.encode())
@@ -53,4 +60,4 @@ def _served(wire: Wire, send: Send) -> Method:
     async def answer(call: Call, request: object) -> bytes:
         return wire.reply.encode(await send(wire, call, request))
 
-    return Method(wire.request, answer)
+    return Method(wire.request, answer, operation=namer(wire))

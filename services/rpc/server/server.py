@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from services.config import DynamicConfig, limits
-from services.errors import ServiceError, Unavailable, Unimplemented, Unknown
+from services.errors import NamespaceNotFound, ServiceError, Unavailable, Unimplemented, Unknown
 from services.rpc.call import Call
-from services.rpc.server.health import Health
+from services.rpc.server.health import NAMES, Health
 from services.rpc.server.method import Method, Reply
 from services.rpc.server.reflection import PATHS, Reflection
 from services.rpc.server.status import (
@@ -27,7 +27,7 @@ from services.rpc.server.status import (
     trailers_of,
 )
 from services.runtime import Clock
-from services.telemetry import CallMetrics, call_metrics, get_logger
+from services.telemetry import CallMetrics, CallSpan, Tracer, call_metrics, get_logger, tracer
 
 # grpc refuses what is larger with a text of its own; we refuse from REQUEST_BYTES_MAX on, with the reference's.
 TRANSPORT_BYTES_MAX = 64 * 1024 * 1024
@@ -43,47 +43,65 @@ class AddressInUse(Exception):
     """The address cannot be listened on; the text says why."""
 
 
+async def _nowhere() -> None:
+    """There is nowhere else to look."""
+
+
 class Server:
-    """Serves a table of methods, health and reflection on one port. First `listen`, then `start`, at last `stop`."""
+    """Serves a table of methods, health and reflection on one port: `listen`, `start`, `serve`, at last `stop`."""
 
     request_bytes_max = REQUEST_BYTES_MAX
     internal = False
+    look_again: Callable[[], Awaitable[None]] = staticmethod(_nowhere)  # for a namespace that is not known
 
     def __init__(self, clock: Clock, config: DynamicConfig, service: str = "frontend") -> None:
         self._clock, self._config, self._service = clock, config, service
         self._server = grpc.aio.server(options=_options(config))
+        self._table = _Table()
         self._under_way = 0
         self._stopping = False
         self._idle: asyncio.Event | None = None
 
-    def listen(self, host: str, port: int) -> int:
-        """Takes the port (0: a free one) and returns it. Raises AddressInUse."""
+    def listen(self, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Takes the port (0: a free one) and returns it; without credentials in plain text. Raises AddressInUse."""
+        self._credentials = credentials  # gRPC calls back into them and does not keep them
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             # grpc would say only that it failed; a socket of our own tells why.
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
-            return self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if credentials is not None:
+                return self._server.add_secure_port(address, credentials)
+            return self._server.add_insecure_port(address)
         except (OSError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise AddressInUse(f"cannot listen on {host}:{port}: {reason}") from error
 
-    async def start(self, methods: Mapping[str, Method]) -> Health:
-        """Serves `methods` (by full name, "/package.Service/Method"); what it says of its health is the caller's."""
-        services = sorted({path.split("/")[1] for path in methods})
-        health = Health(services)
-        table = {**methods, "/grpc.health.v1.Health/Check": Method(HealthCheckRequest, health.check)}
-        handlers: dict[str, Handler] = {
-            path: grpc.unary_unary_rpc_method_handler(cast(Any, self._serve(path.rpartition("/")[2], method)))
-            for path, method in table.items()
-        }
-        handlers["/grpc.health.v1.Health/Watch"] = grpc.unary_stream_rpc_method_handler(cast(Any, health.watch))
-        info = Reflection([*services, "grpc.health.v1.Health"]).info
-        handlers |= {path: grpc.stream_stream_rpc_method_handler(cast(Any, info)) for path in PATHS}
-        self._server.add_generic_rpc_handlers((_Table(handlers),))
+    async def start(self, services: Sequence[str]) -> Health:
+        """Answers for the health of `services` (full names); what it says of that is the caller's. Other calls are
+        told to come again until `serve`."""
+        health = Health([*services, *(NAMES[name] for name in (self._service,) if name in NAMES)])
+        self._table.add(self._handlers({"/grpc.health.v1.Health/Check": Method(HealthCheckRequest, health.check)}))
+        watch: Handler = grpc.unary_stream_rpc_method_handler(cast(Any, health.watch))
+        reflection = Reflection([*services, "grpc.health.v1.Health"])
+        info: Handler = grpc.stream_stream_rpc_method_handler(cast(Any, reflection.info))
+        self._table.add({"/grpc.health.v1.Health/Watch": watch, **dict.fromkeys(PATHS, info)})
+        self._server.add_generic_rpc_handlers((self._table,))
         await self._server.start()
         return health
+
+    def serve(self, methods: Mapping[str, Method]) -> None:
+        """Serves `methods` (by full name, "/package.Service/Method") from now on."""
+        self._table.add(self._handlers(methods))
+        self._table.complete = True
+
+    def _handlers(self, methods: Mapping[str, Method]) -> dict[str, Handler]:
+        return {
+            path: grpc.unary_unary_rpc_method_handler(cast(Any, self._serve(path, method)))
+            for path, method in methods.items()
+        }
 
     async def drain(self, grace_s: float) -> None:
         """Waits until the calls under way are answered, at most `grace_s`; new ones are told at once to come again."""
@@ -111,30 +129,39 @@ class Server:
         if self._idle is not None and not self._under_way:
             self._idle.set()
 
-    def _serve(self, operation: str, method: Method) -> Serve:
-        clock, about, answer, service = self._clock, method.about, method.answer, self._service
+    def _serve(self, path: str, method: Method) -> Serve:
+        clock, answer, service = self._clock, method.answer, self._service
         bytes_max, internal = self.request_bytes_max, self.internal
-        metrics_of: dict[str, CallMetrics] = {}
+        name, named = path.rpartition("/")[2], method.operation
+        metrics_of: dict[tuple[str, str], CallMetrics] = {}
 
-        async def serve(payload: bytes, context: Context) -> bytes:
+        async def serve(payload: bytes, context: Context, span: CallSpan | None = None) -> bytes:
             began = clock.monotonic()
-            namespace, error_type = "", None
+            operation, namespace, error_type = name, "", None
             try:
                 request = _read(method.request, payload, bytes_max)
-                namespace, namespace_id = about(request)
+                if span is not None:
+                    span.concerns(request)
+                if named is not None:
+                    operation = named(request)
+                try:
+                    call = self._call(context, method, request, began)
+                except NamespaceNotFound:
+                    await self.look_again()
+                    call = self._call(context, method, request, began)
+                namespace = call.namespace
                 refused: Exception | None = None
             except Exception as error:
                 refused = error
-            metrics = metrics_of.get(namespace)
+            metrics = metrics_of.get((operation, namespace))
             if metrics is None:
-                metrics = metrics_of[namespace] = call_metrics(operation, namespace, service)
+                metrics = metrics_of[operation, namespace] = call_metrics(operation, namespace, service)
             metrics.started()
             self._under_way += 1
             try:
                 self._begin_call()
                 if refused is not None:
                     raise refused
-                call = self._call(context, namespace, namespace_id, began)
                 return _written(await answer(call, request))
             except asyncio.CancelledError:  # the client left, or its deadline passed
                 error_type = "serviceerror_Canceled"
@@ -142,14 +169,19 @@ class Server:
             except Exception as error:
                 shown = self._shown(error, operation, namespace)
                 error_type = f"serviceerror_{type(shown).__name__}"
+                if span is not None:
+                    span.answered(code_of(shown).name)
                 await context.abort(code_of(shown), shown.message, trailers_of(shown, internal=internal))
             finally:
                 self._end_call()
                 metrics.ended(clock.monotonic() - began, error_type)
 
-        return serve
+        spans = tracer(service)
+        return serve if spans is None else _traced(serve, spans, path)
 
-    def _call(self, context: Context, namespace: str, namespace_id: str, now: float) -> Call:
+    def _call(self, context: Context, method: Method, request: Any, now: float) -> Call:
+        """What a request comes with. Raises the ServiceError that refuses it."""
+        namespace, namespace_id = method.about(request)
         remaining = context.time_remaining()
         client_name = client_version = client_features = ""
         for key, value in context.invocation_metadata() or ():
@@ -182,6 +214,20 @@ class Server:
         return known
 
 
+def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:
+    return [(key, value) for key, value in context.invocation_metadata() or ()]
+
+
+def _traced(serve: "Callable[[bytes, Context, CallSpan], Awaitable[bytes]]", spans: Tracer, path: str) -> Serve:
+    async def traced(payload: bytes, context: Context) -> bytes:
+        with spans.serving(path, _metadata(context)) as span:
+            reply = await serve(payload, context, span)
+            span.answered("OK")
+            return reply
+
+    return traced
+
+
 def _read(kind: type[Message], payload: bytes, bytes_max: int) -> Message:
     if len(payload) > bytes_max:
         raise RequestTooLarge(len(payload))
@@ -203,18 +249,31 @@ def _reference(error: Exception) -> str:
 
 
 class _Table(grpc.GenericRpcHandler):
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = handlers
-        self._services = {path.split("/")[1] for path in handlers}
+    """`complete`: what is not in it does not exist, instead of not existing yet."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._services: set[str] = set()
+        self.complete = False
+
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers.update(handlers)
+        self._services.update(path.split("/")[1] for path in handlers)
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler:
         return self._handlers.get(details.method) or self._unknown(details.method)
 
     def _unknown(self, path: str) -> Handler:
+        if not self.complete:
+            return self._refusal(Unavailable("the server is starting, please retry"))
         _, service, name = path.split("/", 2) if path.count("/") >= 2 else ("", path, "")
         known = service in self._services
-        error = Unimplemented(f"unknown method {name} for service {service}" if known else f"unknown service {service}")
+        return self._refusal(
+            Unimplemented(f"unknown method {name} for service {service}" if known else f"unknown service {service}")
+        )
 
+    @staticmethod
+    def _refusal(error: ServiceError) -> Handler:
         async def refuse(_payload: bytes, context: Context) -> None:
             await context.abort(code_of(error), error.message)
 

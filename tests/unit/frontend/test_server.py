@@ -64,7 +64,8 @@ async def served() -> AsyncIterator[Served]:
     server = Server(SystemClock(), DynamicConfig(env={}))
     port = server.listen("127.0.0.1", 0)
     table = {f"/{SERVICE}/PollWorkflowTaskQueue": Method(api.PollWorkflowTaskQueueRequest, answer, _about)}
-    health = await server.start(table)
+    health = await server.start(sorted({path.split("/")[1] for path in table}))
+    server.serve(table)
     options = [("grpc.max_send_message_length", -1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
         yield Served(server, channel, answers, health)

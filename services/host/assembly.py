@@ -1,0 +1,171 @@
+"""The services of one host, put together: in one process they call one another, in a cluster they follow the rings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from services import frontend
+from services.config import DynamicConfig, ServerConfig, ServiceName
+from services.history import HistoryService, Home
+from services.host.members import RingOwners
+from services.host.ports import Ports
+from services.host.settings import matching_settings
+from services.matching import MatchingService
+from services.membership import Membership
+from services.namespaces import NamespaceRegistry
+from services.persistence import Store
+from services.rpc import (
+    HISTORY,
+    HISTORY_SERVICE,
+    MATCHING,
+    MATCHING_SERVICE,
+    Call,
+    HistoryClient,
+    MatchingClient,
+    Router,
+    Send,
+    Wire,
+    ask,
+    history_keys,
+    matching_keys,
+    stand_in,
+)
+from services.rpc.direct import Late
+from services.rpc.network import Network
+from services.rpc.server import served
+from services.runtime import Chance, Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """What the services of a host stand on."""
+
+    config: ServerConfig
+    dynamic: DynamicConfig
+    clock: Clock
+    chance: Chance
+    store: Store
+    namespaces: NamespaceRegistry
+    membership: Membership
+    network: Network
+    cluster: frontend.ClusterFacts
+    own: dict[ServiceName, str]  # the addresses of this host's services
+
+    @property
+    def is_cluster(self) -> bool:
+        return self.config.global_.membership.zookeeper is not None
+
+    def runs(self, service: ServiceName) -> bool:
+        return service in self.config.run_services
+
+
+class Assembly:
+    """Builds what the configuration wants to run, and serves it on its ports."""
+
+    def __init__(self, floor: Floor, ports: Ports) -> None:
+        self._floor, self._ports = floor, ports
+        self._own_history: Late[HistoryClient] = Late()
+        self._own_matching: Late[MatchingClient] = Late()
+        self.history_client = self._history_client()
+        self.matching_client = self._matching_client()
+        self.matching = self._matching() if floor.runs("matching") else None
+        self.history = self._history() if floor.runs("history") else None
+
+    def _history_client(self) -> HistoryClient:
+        floor, own = self._floor, self._own_history.client()
+        if not floor.is_cluster:
+            return own
+        owners = RingOwners(floor.membership, "history")
+        router = Router(
+            owners,
+            history_keys(floor.cluster.shard_count),
+            self._connect("history", HISTORY_SERVICE, ask(own)),
+            floor.clock,
+        )
+        return stand_in(HistoryClient, HISTORY, router.send)  # type: ignore[type-abstract]  # a protocol
+
+    def _matching_client(self) -> MatchingClient:
+        floor, own = self._floor, self._own_matching.client()
+        if not floor.is_cluster:
+            return own
+        owners = RingOwners(floor.membership, "matching")
+        router = Router(owners, matching_keys, self._connect("matching", MATCHING_SERVICE, ask(own)), floor.clock)
+        return stand_in(MatchingClient, MATCHING, router.send)  # type: ignore[type-abstract]  # a protocol
+
+    def _connect(self, service: ServiceName, name: str, here: Send) -> Callable[[str], Send]:
+        """What is owned by this very process is called directly."""
+        own = self._floor.own.get(service) if self._floor.runs(service) else None
+        network, ways = self._floor.network, dict[str, Send]()
+
+        def connect(address: str) -> Send:
+            way = ways.get(address)
+            if way is None:
+                way = ways[address] = here if address == own else network.to(address, name)
+            return way
+
+        return connect
+
+    def _matching(self) -> MatchingService:
+        floor = self._floor
+        matching = MatchingService(
+            floor.store, self.history_client, floor.clock, floor.chance, matching_settings(floor.dynamic)
+        )
+        self._own_matching.bind(matching)
+        return matching
+
+    def _history(self) -> HistoryService:
+        floor = self._floor
+        home = Home(
+            shard_count=floor.cluster.shard_count,
+            membership=floor.membership,
+            address=floor.own["history"],
+        )
+        peers = self.history_client if floor.is_cluster else None
+        history = HistoryService(
+            floor.store,
+            self.matching_client,
+            floor.namespaces,
+            floor.clock,
+            floor.chance,
+            floor.dynamic,
+            home,
+            peers,
+        )
+        self._own_history.bind(history)
+        return history
+
+    def serve(self) -> None:
+        """Opens the ports to calls."""
+        floor, ports = self._floor, self._ports
+        if self.history is not None:
+            ports.serve("history", served(HISTORY, HISTORY_SERVICE, _knowing(floor.namespaces, ask(self.history))))
+        if self.matching is not None:
+            ports.serve("matching", served(MATCHING, MATCHING_SERVICE, _knowing(floor.namespaces, ask(self.matching))))
+        if floor.runs("frontend"):
+            ports.servers["frontend"].look_again = floor.namespaces.look_again
+            ports.serve("frontend", frontend.methods(self._backends()))
+        ports.serve("worker", {})
+
+    def _backends(self) -> frontend.Backends:
+        floor = self._floor
+        return frontend.Backends(
+            history=self.history_client,
+            matching=self.matching_client,
+            namespaces=floor.namespaces,
+            visibility=floor.store,
+            config=floor.dynamic,
+            clock=floor.clock,
+            chance=floor.chance,
+            cluster=floor.cluster,
+        )
+
+
+def _knowing(namespaces: NamespaceRegistry, send: Send) -> Send:
+    """Before a call about a namespace this host has not heard of, it looks whether another has registered it."""
+
+    async def knowing(wire: Wire, call: Call, request: Any) -> Any:
+        if call.namespace_id and not namespaces.knows(call.namespace_id):
+            await namespaces.look_again()
+        return await send(wire, call, request)
+
+    return knowing
