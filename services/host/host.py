@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from services.config import TLS, ConfigError, DynamicConfig, ServerConfig, ServiceName
+from services.config import ConfigError, DynamicConfig, ServerConfig, ServiceName
 from services.host.assembly import Assembly, Floor
 from services.host.errors import CannotStart
 from services.host.facts import bootstrap, cluster_facts
@@ -19,6 +19,7 @@ from services.membership import Membership
 from services.namespaces import NamespaceRegistry
 from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable
 from services.rpc.network import Network
+from services.rpc.tls import Security
 from services.runtime import Clock, SystemChance, SystemClock
 from services.telemetry import get_logger
 
@@ -54,11 +55,9 @@ def _check(config: ServerConfig) -> None:
 
 
 def _check_protection(config: ServerConfig) -> None:
-    """What was meant to be encrypted or guarded is not served open."""
-    wanted = config.global_
-    if wanted.tls != TLS():
-        raise ConfigError("global.tls", "certificates", "none: TLS is not built yet")
-    if wanted.authorization.authorizer or wanted.authorization.claim_mapper:
+    """What was meant to be guarded is not served open."""
+    wanted = config.global_.authorization
+    if wanted.authorizer or wanted.claim_mapper:
         raise ConfigError("global.authorization", "an authorizer", "none: authorization is not built yet")
 
 
@@ -69,9 +68,13 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as process:
         clock, dynamic = SystemClock(), _dynamic_config(config)
-        ports = _listen(config, clock, dynamic)
+        security = Security(config.global_.tls, clock)
+        ports = _listen(config, clock, dynamic, security)
         await ports.start()
-        starting = asyncio.create_task(_start(config, dynamic, clock, ports, process))
+        watching = asyncio.create_task(security.watch())
+        process.callback(watching.cancel)
+        network = Network(clock, security.internode_client)
+        starting = asyncio.create_task(_start(config, dynamic, clock, ports, network, process))
         stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -92,19 +95,19 @@ async def _serve(config: ServerConfig) -> None:
         ports.serving(False)
 
 
-def _listen(config: ServerConfig, clock: Clock, dynamic: DynamicConfig) -> Ports:
+def _listen(config: ServerConfig, clock: Clock, dynamic: DynamicConfig, security: Security) -> Ports:
     """Takes the ports first of all: when that fails, nothing else is touched.
 
     The services of one process call one another without them, so only the frontend's is open then.
     """
     in_cluster = config.global_.membership.zookeeper is not None
     ports = Ports(config, config.run_services if in_cluster else ("frontend",), clock, dynamic)
-    ports.listen()
+    ports.listen(security)
     return ports
 
 
 async def _start(
-    config: ServerConfig, dynamic: DynamicConfig, clock: Clock, ports: Ports, process: AsyncExitStack
+    config: ServerConfig, dynamic: DynamicConfig, clock: Clock, ports: Ports, network: Network, process: AsyncExitStack
 ) -> None:
     """Builds and starts everything; what must be stopped is put on `process`, last first."""
     chance = SystemChance()
@@ -117,7 +120,6 @@ async def _start(
     membership = membership_of(config, own, clock, chance)
     process.push_async_callback(membership.close)
     await membership.start()
-    network = Network(clock)
     process.push_async_callback(network.close)
     floor = Floor(
         config=config,

@@ -8,6 +8,7 @@ from services.config import DynamicConfig, ServerConfig, ServiceName
 from services.host.errors import CannotStart
 from services.rpc import HISTORY_SERVICE, MATCHING_SERVICE
 from services.rpc.server import AddressInUse, Health, InternalServer, Method, Server
+from services.rpc.tls import Security
 from services.runtime import Clock
 
 # The reference's names come second: probes that were written for it keep working.
@@ -31,12 +32,13 @@ class Ports:
         self.ports: dict[ServiceName, int] = {}
         self._health: list[Health] = []
 
-    def listen(self) -> None:
+    def listen(self, security: Security) -> None:
         """Raises CannotStart when a port is taken."""
         for service, server in self.servers.items():
             rpc = self._config.rpc(service)
+            credentials = security.frontend_server if service == "frontend" else security.internode_server
             try:
-                self.ports[service] = server.listen(rpc.host, rpc.grpc_port)
+                self.ports[service] = server.listen(rpc.host, rpc.grpc_port, credentials)
             except AddressInUse as error:
                 raise CannotStart(str(error)) from error
 

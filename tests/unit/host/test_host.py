@@ -183,7 +183,10 @@ persistence:
             ServerConfig(persistence=for_start_dev().persistence, run_services=("history",)),
             "service: found history, expected frontend, history, matching and worker in one process",
         ),
-        (parse(SQLITE + "global: {tls: {frontend: {server: {certFile: c, keyFile: k}}}}", {}), "global.tls: found"),
+        (
+            parse(SQLITE + "global: {tls: {frontend: {server: {certFile: c, keyFile: k}}}}", {}),
+            "global.tls.frontend.server.certFile: found c: No such",
+        ),
         (parse(SQLITE + "global: {authorization: {authorizer: default}}", {}), "global.authorization: found"),
     ],
 )
