@@ -1,5 +1,6 @@
-"""Run one host in this process, with what belongs to the process itself: its log and its metrics endpoint."""
+"""Run one host in this process, with what belongs to the process itself: its log, its metrics endpoint, its traces."""
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ def serve(config: "ServerConfig", announce: "Callable[[ServerConfig], None]" = l
     with ExitStack() as process:
         _open_log(config.log, process)
         config = _open_metrics(config, process)
+        _open_traces(config, process)
         run: Callable[[ServerConfig], int] = import_module("services.host").run
         announce(config)
         try:
@@ -49,8 +51,10 @@ def _open_metrics(config: "ServerConfig", process: ExitStack) -> "ServerConfig":
     prometheus = config.global_.metrics.prometheus
     if prometheus is None:
         return config
-    from services.telemetry import MetricsServer
+    from services.telemetry import REGISTRY, MetricsServer
 
+    shown = config.global_.metrics
+    REGISTRY.dress(prefix=shown.prefix, tags=shown.tags, exclude=shown.exclude_tags)
     host, port = prometheus.address
     try:
         endpoint: MetricsServer = MetricsServer(host, port, path=prometheus.handler_path)
@@ -60,3 +64,25 @@ def _open_metrics(config: "ServerConfig", process: ExitStack) -> "ServerConfig":
     address = prometheus.listen_address.rpartition(":")[0] + f":{endpoint.address[1]}"
     metrics = replace(config.global_.metrics, prometheus=replace(prometheus, listen_address=address))
     return replace(config, global_=replace(config.global_, metrics=metrics))
+
+
+def _open_traces(config: "ServerConfig", process: ExitStack) -> None:
+    """Send traces where the configuration says; OTEL_TRACES_EXPORTER=otlp in the environment asks for them too."""
+    otel, environment = config.otel, os.environ.get("OTEL_TRACES_EXPORTER", "")
+    if not otel.exporters and environment != "otlp":
+        return
+    from services.telemetry import TraceExporter, close_tracing, configure_tracing
+
+    exporters: list[TraceExporter] = [TraceExporter()] if environment == "otlp" else []
+    for exporter in otel.exporters:
+        connection, timeout = otel.connection(exporter), exporter.spec.timeout.total_seconds()
+        exporters.append(
+            TraceExporter(
+                endpoint=connection.endpoint,
+                insecure=connection.insecure if connection.endpoint else None,
+                headers=exporter.spec.headers,
+                timeout_s=timeout or None,
+            )
+        )
+    configure_tracing(exporters)
+    process.callback(close_tracing)

@@ -5,6 +5,7 @@ from services.config.duration import format_duration, parse_duration
 from services.config.dynamic import DynamicConfig
 from services.config.errors import ConfigError
 from services.config.load import dump, load, parse
+from services.config.otel import OTel
 from services.config.settings import Constraints, Scope, Setting
 from services.config.start_dev import (
     for_start_dev,
@@ -46,6 +47,7 @@ __all__ = [
     "Log",
     "LogFormat",
     "LogLevel",
+    "OTel",
     "Persistence",
     "Prometheus",
     "Scope",

@@ -150,5 +150,8 @@ class WorkflowCache:
     def forget(self, namespace_id: str, workflow_id: str) -> None:
         self._entries.pop((namespace_id, workflow_id), None)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def entries(self) -> list[WorkflowEntry]:
         return list(self._entries.values())

@@ -35,6 +35,7 @@ from services.history.core.rejection import Reason, Rejection
 from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
 from services.history.limits import read_limits
+from services.history.metrics import HistoryMetrics
 from services.history.outbox import Key
 from services.history.shard import Shard, WriteUnknown
 from services.history.shards import Shards
@@ -113,6 +114,8 @@ class Engine:
         self.clock, self.chance, self.config = clock, chance, config
         self.home = home
         self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX, home.shard_count)
+        self.metrics = HistoryMetrics(namespaces.name_of)
+        self.metrics.cache.watch(CACHED_WORKFLOWS_MAX, lambda: len(self.cache))
         self.draining = False
         self._limits: dict[str, tuple[int, Limits]] = {}
 
@@ -191,8 +194,15 @@ class Engine:
             run_id = current.run_id
         else:
             await self.shards.get(workflow.shard_id)
+        metrics = self.metrics.cache.of(workflow.namespace_id)
+        metrics.requests.inc()
         entry = workflow.runs.get(run_id)
-        return entry if entry is not None else await self._load(workflow, run_id)
+        if entry is None:
+            began = self.clock.monotonic()
+            entry = await self._load(workflow, run_id)
+            metrics.misses.inc()
+            metrics.latency.observe(self.clock.monotonic() - began)
+        return entry
 
     async def _load(self, workflow: WorkflowEntry, run_id: str) -> RunEntry:
         while True:
@@ -324,7 +334,8 @@ class Engine:
             raise Unavailable(f"the stored state of workflow {workflow.workflow_id} is newer than ours, please retry")
         if current is not None:
             workflow.current, workflow.current_known = current.record, True
-        for entry, decision in parts:
+        for write, (entry, decision) in zip(runs, parts, strict=True):
+            self.metrics.runs.committed(write, entry.run, decision)
             entry.version += 1
             entry.stored_task_started = bool(decision.run.info.task.started_event_id)
             workflow.runs[decision.run.info.run_id] = entry

@@ -26,6 +26,7 @@ from services.history.core.relations import cancel_answered, child_start_failed,
 from services.history.core.run import copy_fields
 from services.history.core.wake import wake
 from services.history.engine import Engine
+from services.history.metrics import operation_of, traced, woken
 from services.history.outbox import Key
 from services.history.shard import Shard
 from services.persistence import Outcome
@@ -39,6 +40,7 @@ from services.protos.history_pb2 import (
 from services.protos.matching_pb2 import AddTaskRequest, QueuedTask
 from services.protos.run_pb2 import Child, Task
 from services.rpc import AddTaskOutcome, Call, HistoryClient
+from services.telemetry import tracer
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +66,23 @@ class OutboxExecutor:
             Task.WAKE: self._wake,
             Task.DELETE_RUN: self._delete_run,
         }
+        self._spans = tracer("history")
+        self._did: dict[int, str] = {}  # what wakes did, as an operation, by the identity of their tasks
 
     async def execute(self, shard: Shard, key: Key, task: Task) -> bool:
         """Does a task. False: a poller has it, and its row is held until the task is over."""
+        clock, metrics, operation = self._engine.clock, self._engine.metrics.outbox, operation_of(task)
+        began = clock.monotonic()
+        work = self._execute(shard, key, task)
+        try:
+            done = await (work if self._spans is None else traced(self._spans, operation, task, key[1], work))
+        except Exception:
+            metrics.failed(operation, task, key[1], began, clock.monotonic())
+            raise
+        metrics.done(self._did.pop(id(task), operation), task, key[1], began, clock.monotonic())
+        return done
+
+    async def _execute(self, shard: Shard, key: Key, task: Task) -> bool:
         workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
         try:
             entry = await self._engine.run(workflow, task.run_id)
@@ -153,9 +169,11 @@ class OutboxExecutor:
             if entry.started is None:
                 await self._engine.started(workflow, entry)
             given = self._engine.given(task.namespace_id, entry)
-            draft = Draft(entry.run, given)
+            before, draft = entry.run, Draft(entry.run, given)
             wake(draft, key[0])
             await self._engine.commit(workflow, entry, finish(draft))
+            self._did[id(task)] = woken(before, entry.run)
+            self._engine.metrics.workers.woken(before, entry.run, given.now_ns)
         return True
 
     async def _delete_run(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from services.errors import ShardOwnershipLost, Unavailable
+from services.history.metrics import ShardMetrics
 from services.history.shard import Shard
 from services.history.waits import wait_for
-from services.membership import Membership
+from services.membership import Membership, Ring
 from services.persistence import StoreError, UnknownOutcome
 from services.runtime import Clock
 
@@ -47,11 +48,13 @@ class Shards:
         self._workers: set[asyncio.Task[None]] = set()
         self._watches: list[Callable[[], None]] = []
         self._stopped = False
+        self._metrics = ShardMetrics()
+        self._metrics.held.read(self.__len__)
 
     async def start(self) -> None:
         """Follows the ring from now on; returns when everything it gives this host now is held."""
         self._watches = [
-            self._membership.watch("history", lambda _ring: self._look()),
+            self._membership.watch("history", self._ring_changed),
             self._membership.watch_authority(lambda _authority: self._look()),
         ]
         self._look()
@@ -105,6 +108,7 @@ class Shards:
         """The store refused this host's fence, or nobody knows what became of a write: only a new fence helps."""
         if self._held.get(shard.shard_id) is not shard:
             return
+        self._metrics.closed.inc()
         self._let_go([shard.shard_id])
         if self._is_ours(shard.shard_id):
             self._take_later(shard.shard_id)
@@ -113,6 +117,10 @@ class Shards:
 
     def _is_ours(self, shard_id: int) -> bool:
         return self._owners[shard_id - 1] == self._address and self._membership.authority
+
+    def _ring_changed(self, _ring: Ring) -> None:
+        self._metrics.membership_changes.inc()
+        self._look()
 
     def _look(self) -> None:
         if self._stopped:
@@ -132,6 +140,7 @@ class Shards:
         if not lost:
             return
         logger.info("%d shards are let go", len(lost))
+        self._metrics.removed.inc(len(lost))
         for shard_id in lost:
             self._held.pop(shard_id).stop()
         self._forget(lost)
@@ -170,12 +179,14 @@ class Shards:
             self._tell(shard_id)
 
     async def _take(self, shard_id: int) -> None:
-        shard = self._make(shard_id)
+        shard, began = self._make(shard_id), self._clock.monotonic()
         try:
             await shard.acquire()
             if self._stopped or not self._is_ours(shard_id):  # it went elsewhere meanwhile
                 return
             self._held[shard_id] = shard
+            self._metrics.created.inc()
+            self._metrics.acquisition.observe(self._clock.monotonic() - began)
             self._tell(shard_id)
             await shard.resume()
             self._pauses.pop(shard_id, None)

@@ -73,6 +73,7 @@ class VisibilityWriter:
             types = self._engine.namespaces.by_id(task.namespace_id).search_attribute_types
         except NotFound:
             return None
+        self._engine.metrics.outbox.shown(entry.run)
         return visibility_record(entry, types)
 
     async def hide(self, namespace_id: str, run_id: str) -> None:

@@ -78,6 +78,7 @@ class WorkflowTasks(Room):
             except Rejection as rejection:
                 raise service_error(rejection) from None
             await self.engine.commit(workflow, entry, finish(draft))
+            self.engine.metrics.workers.task_started(entry.run.info)
             sticky = poll.task_queue.kind == STICKY
             return await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=sticky)
 
@@ -90,7 +91,7 @@ class WorkflowTasks(Room):
             entry = await self.engine.run(workflow, token.run_id)
             if entry.started is None:
                 await self.engine.started(workflow, entry)
-            given = self.engine.given(token.namespace_id, entry)
+            given, attempt = self.engine.given(token.namespace_id, entry), entry.run.info.task.attempt
             try:
                 completed = complete_task(entry.run, given, token, request, call.namespace)
             except Rejection as rejection:
@@ -101,6 +102,8 @@ class WorkflowTasks(Room):
                 answer_queries(entry, request)
             if completed.error is not None:
                 raise service_error(completed.error)
+            sticky = request.HasField("sticky_attributes")
+            self.engine.metrics.workers.task_completed(token.namespace_id, request.commands, attempt, sticky=sticky)
             return await self._completed_reply(call, workflow, entry, request, completed)
 
     async def _completed_reply(
@@ -116,11 +119,14 @@ class WorkflowTasks(Room):
             reply = api.RespondWorkflowTaskCompletedResponse(
                 reset_history_event_id=completed.reset_history_event_id
             ).SerializeToString()
+        metrics = self.engine.metrics.workers
         if completed.new_task_started:
+            metrics.task_started(entry.run.info)
             task = await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=True)
             reply += field_bytes(NEW_TASK, task)
         for scheduled_event_id in completed.eager_activities:
             activity = entry.run.activities[scheduled_event_id]
+            metrics.eager(call.namespace_id, activity.task_queue)
             scheduled = await scheduled_attributes(self, workflow, entry, scheduled_event_id)
             task = activity_task_reply(call.namespace, entry.run, activity, scheduled)
             reply += field_bytes(EAGER_ACTIVITY, task)
@@ -144,7 +150,9 @@ class WorkflowTasks(Room):
         workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
         async with workflow.lock:
             entry = await self.engine.run(workflow, token.run_id)
+            attempt = entry.run.info.task.attempt
             await self.engine.decide(workflow, entry, fail)
+            self.engine.metrics.workers.task_failed(token.namespace_id, int(request.cause), attempt)
             for pending in entry.queries.values():
                 if not pending.answer.done():
                     pending.answer.set_result(None)
@@ -188,14 +196,26 @@ class ActivityTasks(Room):
                 ),
             )
             activity = entry.run.activities[request.scheduled_event_id]
+            self.engine.metrics.workers.activity_started(entry.run.info, activity)
             scheduled = await scheduled_attributes(self, workflow, entry, request.scheduled_event_id)
             return activity_task_reply(call.namespace, entry.run, activity, scheduled)
 
-    async def _answer(self, call: Call, blob: bytes, decide: Callable[[Draft, TaskToken], object]) -> RunEntry:
+    async def _answer(
+        self, call: Call, blob: bytes, decide: Callable[[Draft, TaskToken], object], operation: str
+    ) -> RunEntry:
         token = parse_token(call, blob)
-        return await self.engine.change(
-            token.namespace_id, token.workflow_id, token.run_id, lambda draft: decide(draft, token)
-        )
+        answered: list[Activity] = []
+
+        def answer(draft: Draft) -> None:
+            activity = draft.run.activities.get(token.scheduled_event_id)
+            decide(draft, token)
+            if activity is not None:
+                answered.append(activity)
+
+        entry = await self.engine.change(token.namespace_id, token.workflow_id, token.run_id, answer)
+        for activity in answered:
+            self.engine.metrics.workers.activity_answered(operation, activity, entry.run, self.engine.clock.now_ns())
+        return entry
 
     async def record_activity_task_heartbeat(
         self, call: Call, request: api.RecordActivityTaskHeartbeatRequest
@@ -206,6 +226,7 @@ class ActivityTasks(Room):
             call,
             request.task_token,
             lambda draft, token: beaten.append(activities.heartbeat(draft, token, details)),
+            "RecordActivityTaskHeartbeat",
         )
         return api.RecordActivityTaskHeartbeatResponse(cancel_requested=beaten[0].cancel_requested)
 
@@ -217,6 +238,7 @@ class ActivityTasks(Room):
             call,
             request.task_token,
             lambda draft, token: activities.complete_activity(draft, token, result, request.identity),
+            "RespondActivityTaskCompleted",
         )
 
     async def respond_activity_task_failed(
@@ -230,6 +252,7 @@ class ActivityTasks(Room):
             lambda draft, token: activities.fail_activity(
                 draft, token, failure, request.identity, details, request.cause
             ),
+            "RespondActivityTaskFailed",
         )
         return api.RespondActivityTaskFailedResponse()
 
@@ -239,6 +262,7 @@ class ActivityTasks(Room):
             call,
             request.task_token,
             lambda draft, token: activities.cancel_activity(draft, token, details, request.identity),
+            "RespondActivityTaskCanceled",
         )
 
     async def activity_task_token(self, call: Call, request: ActivityTaskTokenRequest) -> bytes:

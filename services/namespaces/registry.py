@@ -106,6 +106,11 @@ class NamespaceRegistry:
 
     # Lookups
 
+    def name_of(self, namespace_id: str) -> str:
+        """The name a namespace is shown by; "" when it is not known."""
+        found = self._by_id.get(namespace_id)
+        return found.name if found is not None else ""
+
     def by_name(self, name: str) -> Namespace:
         """Raises NamespaceNotFound."""
         found = self._by_name.get(name)
