@@ -36,7 +36,7 @@ class Ports:
         """Raises CannotStart when a port is taken."""
         for service, server in self.servers.items():
             rpc = self._config.rpc(service)
-            credentials = security.frontend_server if service == "frontend" else security.internode_server
+            credentials = security.frontend_server() if service == "frontend" else security.internode_server()
             try:
                 self.ports[service] = server.listen(rpc.host, rpc.grpc_port, credentials)
             except AddressInUse as error:

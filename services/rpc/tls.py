@@ -63,15 +63,21 @@ class Security:
                 "global.tls.remoteClusters", ", ".join(config.remote_clusters), "none: they are not built"
             )
         self._config, self._clock = config, clock
-        frontend = _Files("frontend.server", lambda: read_server(config.frontend, "global.tls.frontend"))
-        internode = _Files("internode.server", lambda: read_server(config.internode, "global.tls.internode"))
+        self._frontend = _Files("frontend.server", lambda: read_server(config.frontend, "global.tls.frontend"))
+        self._internode = _Files("internode.server", lambda: read_server(config.internode, "global.tls.internode"))
         to_internode = _Files("internode.client", lambda: _internode_client(config))
         to_frontend = _Files("frontend.client", lambda: _frontend_client(config))
-        self._files = (frontend, internode, to_internode, to_frontend)
-        self.frontend_server = _server_credentials(frontend)
-        self.internode_server = _server_credentials(internode)
+        self._files = (self._frontend, self._internode, to_internode, to_frontend)
         self.internode_client = _channel_security(to_internode)
         self.frontend_client = _channel_security(to_frontend)
+
+    def frontend_server(self) -> grpc.ServerCredentials | None:
+        """For one port: gRPC does not let two have the same."""
+        return _server_credentials(self._frontend)
+
+    def internode_server(self) -> grpc.ServerCredentials | None:
+        """For one port."""
+        return _server_credentials(self._internode)
 
     def reload(self) -> None:
         """Reads all files again. Each group takes up what is new on its own."""

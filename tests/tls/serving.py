@@ -41,10 +41,28 @@ class Credentials:
         return grpc.ssl_channel_credentials(self.ca.read_bytes(), *shown)
 
 
+def is_serving(address: str, credentials: grpc.ChannelCredentials | None, service: str = PUBLIC_API) -> bool:
+    """Whether a new connection with these credentials, None for plain text, is told that a service is there."""
+    channel = (
+        grpc.insecure_channel(address, QUICK_RECONNECT)
+        if credentials is None
+        else grpc.secure_channel(address, credentials, QUICK_RECONNECT)
+    )
+    request = health_pb2.HealthCheckRequest(service=service)
+    with channel:
+        try:
+            reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return False
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 class TLSServer(Process):
     """`perdure server start` on server.pem, server.key and, when it is `mutual`, clients.pem in `directory`.
 
-    `known` are credentials that it must accept.
+    `known` are credentials that it accepts.
     """
 
     def __init__(self, directory: Path, authority: Authority, *, mutual: bool) -> None:
@@ -68,21 +86,7 @@ class TLSServer(Process):
         return Credentials(ca, *shown.write(self.directory, name)) if shown else Credentials(ca)
 
     def is_serving(self, credentials: grpc.ChannelCredentials | None) -> bool:
-        """Whether a new connection with these credentials, None for plain text, gets an answer."""
-        channel = (
-            grpc.insecure_channel(self.address, QUICK_RECONNECT)
-            if credentials is None
-            else grpc.secure_channel(self.address, credentials, QUICK_RECONNECT)
-        )
-        request = health_pb2.HealthCheckRequest(service=PUBLIC_API)
-        with channel:
-            try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
-            except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return False
-        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+        return is_serving(self.address, credentials)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX

@@ -45,7 +45,7 @@ class Host:
     @asynccontextmanager
     async def listening(self, security: Security, port: int = 0) -> AsyncIterator[str]:
         server = InternalServer(SystemClock(), DynamicConfig(env={}), "history")
-        port = server.listen("127.0.0.1", port, security.internode_server)
+        port = server.listen("127.0.0.1", port, security.internode_server())
         await server.start([HISTORY_SERVICE])
         server.serve(served(HISTORY, HISTORY_SERVICE, self.send))
         try:
