@@ -6,10 +6,12 @@ it has nothing to send.
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -25,13 +27,15 @@ from kazoo.exceptions import (
     RolledBackError,
     RuntimeInconsistency,
 )
+from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.serialization import Connect
 from kazoo.protocol.states import KazooState, KeeperState
 from kazoo.retry import KazooRetry
 from kazoo.security import make_digest_acl
 
-from services.config import ConfigError, ZooKeeper
+from services.config import ConfigError, ZooKeeper, ZooKeeperTLS
 
+SECTION = "global.membership.zookeeper"
 CLOSE_S_MAX = 3.0  # how long the farewell to ZooKeeper may take; the session expires by itself without it
 _RETRY = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 0.5}
 _REFUSALS = (NoAuthError, InvalidACLError, BadArgumentsError)
@@ -62,10 +66,11 @@ class Connection:
     """Keeps a session, one after the other if need be. `on_link` is called on the loop at each change."""
 
     def __init__(self, section: ZooKeeper, on_link: Callable[[Link], None]) -> None:
-        _check_tls(section)
+        _check_tls(section.tls)
         self._section = section
         self._on_link = on_link
         self._closing = False
+        self._kazoo_says = _LastWarning()
         self._watches: dict[str, Callable[[Any], None]] = {}
         self.session_s = section.session_timeout.total_seconds()
 
@@ -79,6 +84,11 @@ class Connection:
     def dead(self) -> bool:
         """Whether kazoo gave up, which it does when it meets something unexpected."""
         return self._client.client_state in (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
+
+    @property
+    def trouble(self) -> str:
+        """What kazoo last complained of; empty when all went well."""
+        return self._kazoo_says.text
 
     def revive(self) -> None:
         """Starts anew with a fresh client."""
@@ -147,7 +157,7 @@ class Connection:
             self._loop.call_soon_threadsafe(callback)
 
     def _new_client(self) -> KazooClient:
-        section, tls = self._section, self._section.tls
+        section = self._section
         signed_in = bool(section.user)
         client = KazooClient(
             hosts=section.hosts,
@@ -155,12 +165,8 @@ class Connection:
             connection_retry=KazooRetry(**_RETRY),
             auth_data={("digest", f"{section.user}:{section.password}")} if signed_in else None,
             default_acl=[make_digest_acl(section.user, section.password, all=True)] if signed_in else None,
-            use_ssl=tls.enabled,
-            ca=tls.ca_file or None,
-            certfile=tls.cert_file or None,
-            keyfile=tls.key_file or None,
-            check_hostname=tls.enable_host_verification,
-            logger=_quiet_logger(),
+            handler=_Handler(section.tls),
+            logger=self._kazoo_says.logger,
         )
         client.add_listener(lambda state: self._post(lambda: self._changed(client, Link(state))))
         self._listen_for_session_length(client)
@@ -203,25 +209,62 @@ def _in_background(function: Callable[[KazooClient], None], client: KazooClient)
     threading.Thread(target=function, args=(client,), name="zookeeper-close", daemon=True).start()
 
 
-def _quiet_logger() -> logging.Logger:
-    """What kazoo warns of at every attempt, we say once ourselves."""
-    logger = logging.getLogger("services.membership.kazoo")
-    logger.setLevel(logging.ERROR)
-    return logger
+class _LastWarning(logging.Filter):
+    """What kazoo warns of at every attempt is kept here, for us to say now and then; its errors pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self.logger = logging.Logger("services.membership.kazoo", logging.WARNING)
+        self.logger.parent = logging.getLogger()
+        self.logger.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            return True
+        self.text = record.getMessage()
+        return False
 
 
-def _check_tls(section: ZooKeeper) -> None:
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no types
+    """Opens connections; kazoo itself would leave those open whose TLS handshake fails."""
+
+    def __init__(self, tls: ZooKeeperTLS) -> None:
+        super().__init__()
+        self._tls = tls
+
+    def create_connection(
+        self, address: tuple[str, int], hostname: str, timeout: float, **_kazoo: object
+    ) -> socket.socket:
+        connection = socket.create_connection(address, timeout)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls.enabled:
+                return _context(self._tls).wrap_socket(connection, server_hostname=hostname)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _context(tls: ZooKeeperTLS) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file or None)
+    context.check_hostname = tls.enable_host_verification
+    if tls.cert_file:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+def _check_tls(tls: ZooKeeperTLS) -> None:
     """Refuses files that cannot be used while there is still somebody to tell."""
-    tls = section.tls
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    key = "caFile"
-    try:
-        if tls.enabled and tls.ca_file:
-            context.load_verify_locations(tls.ca_file)
-        key = "certFile"
-        if tls.enabled and tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as error:
-        name = f"global.membership.zookeeper.tls.{key}"
-        found = tls.ca_file if key == "caFile" else tls.cert_file
-        raise ConfigError(name, f"{found!r} ({error.strerror or error})", "PEM files that can be read") from error
+    if not tls.enabled:
+        return
+    for part, key, file in (
+        (replace(tls, cert_file="", key_file=""), "caFile", tls.ca_file),
+        (tls, "certFile", tls.cert_file),
+    ):
+        try:
+            _context(part)
+        except OSError as error:
+            found = f"{file!r} ({error.strerror or error})"
+            raise ConfigError(f"{SECTION}.tls.{key}", found, "PEM files that can be read") from error

@@ -166,6 +166,7 @@ class ZooKeeperMembership:
     # The task
 
     async def _run(self) -> None:
+        refusal_s = LOOK_S
         while True:
             await self._wait_for_connection()
             try:
@@ -177,7 +178,8 @@ class ZooKeeperMembership:
                 await self._clock.sleep(RETRY_S)
             except Refused as error:
                 _log.error("ZooKeeper refuses", reason=str(error), root=self._root)
-                await self._clock.sleep(LOOK_S)
+                await self._clock.sleep(refusal_s)
+                refusal_s = min(2 * refusal_s, LOG_S_MAX)
 
     async def _wait_for_connection(self) -> None:
         """Kazoo tries again and again; we say that it does, less and less often, and start it anew if it gave up."""
@@ -189,7 +191,8 @@ class ZooKeeperMembership:
                     return
             waited_s += LOOK_S
             if waited_s >= log_at_s:
-                _log.warning("ZooKeeper cannot be reached", hosts=self._hosts, waited_s=waited_s)
+                trouble = self._connection.trouble
+                _log.warning("ZooKeeper cannot be reached", hosts=self._hosts, waited_s=waited_s, reason=trouble)
                 log_at_s += min(log_at_s, LOG_S_MAX)
             if dead and self._connection.dead:
                 self._connection.revive()

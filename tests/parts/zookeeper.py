@@ -9,20 +9,30 @@ from pathlib import Path
 
 from tests.processes import Process, free_port
 
-START_SECONDS_MAX = 60.0
-_CLASSPATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar"
+START_SECONDS_MAX = 20.0
+_JARS = Path("/usr/share/java")
+# The package's own list lacks what TLS needs of netty, and whatever would write the log.
+_CLASSPATH = ":".join(
+    str(_JARS / f"{name}.jar") for name in ("zookeeper", "netty-resolver", "netty-codec", "slf4j-simple")
+)
 _MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-_JAVA = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.root.logger=WARN,CONSOLE"]
+_JAVA = [
+    "java",
+    "-Xmx128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+]
 
 
 class ZooKeeper(Process):
     """One node. Started again it keeps its port and data; sessions may last from 2 to 20 ticks.
 
-    `server` is its number in an ensemble and `servers` the lines that say who else is in it.
+    `server` is its number in an ensemble; `extra` are more lines for its configuration, such as who else is in it.
     """
 
     def __init__(
-        self, directory: Path, *, port: int | None = None, tick_ms: int = 2000, server: int = 1, servers: str = ""
+        self, directory: Path, *, port: int | None = None, tick_ms: int = 2000, server: int = 1, extra: str = ""
     ) -> None:
         self.port = port or free_port()
         data = directory / f"zookeeper-{server}"
@@ -31,7 +41,7 @@ class ZooKeeper(Process):
         file = data / "zoo.cfg"
         file.write_text(
             f"tickTime={tick_ms}\ninitLimit=20\nsyncLimit=5\ndataDir={data}\nclientPort={self.port}\n"
-            f"clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{servers}",
+            f"clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{extra}",
             encoding="ascii",
         )
         super().__init__([*_JAVA, "-cp", _CLASSPATH, _MAIN, str(file)], data / "zookeeper.log")
@@ -70,7 +80,7 @@ class Ensemble:
     def __init__(self, directory: Path, *, size: int = 3, tick_ms: int = 2000) -> None:
         lines = [f"server.{i}=127.0.0.1:{free_port()}:{free_port()}\n" for i in range(1, size + 1)]
         servers = "".join(lines)
-        self.nodes = [ZooKeeper(directory, tick_ms=tick_ms, server=i, servers=servers) for i in range(1, size + 1)]
+        self.nodes = [ZooKeeper(directory, tick_ms=tick_ms, server=i, extra=servers) for i in range(1, size + 1)]
 
     @property
     def address(self) -> str:
