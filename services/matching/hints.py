@@ -4,7 +4,6 @@ from temporalio.api.taskqueue.v1 import PollerScalingDecision
 from temporalio.api.workflowservice import v1 as api
 
 from services.matching.queue import QueuePartition
-from services.matching.settings import MatchingSettings
 
 
 def _decision(delta: int) -> PollerScalingDecision:
@@ -23,27 +22,28 @@ _ACTIVITY_DELTA = {
 }
 
 
-def workflow_hints(queue: QueuePartition, settings: MatchingSettings, waited_s: float, now: float) -> bytes:
+def workflow_hints(queue: QueuePartition, waited_s: float, now: float) -> bytes:
     """Serialized fields to append to a PollWorkflowTaskQueueResponse."""
-    hints = _WORKFLOW_DELTA[_pollers_delta(queue, settings, waited_s, now)]
+    hints = _WORKFLOW_DELTA[_pollers_delta(queue, waited_s, now)]
     if queue.backlog.count > 0:
         hints += api.PollWorkflowTaskQueueResponse(backlog_count_hint=queue.backlog.count).SerializeToString()
     return hints
 
 
-def activity_hints(queue: QueuePartition, settings: MatchingSettings, waited_s: float, now: float) -> bytes:
+def activity_hints(queue: QueuePartition, waited_s: float, now: float) -> bytes:
     """Serialized fields to append to a PollActivityTaskQueueResponse."""
-    return _ACTIVITY_DELTA[_pollers_delta(queue, settings, waited_s, now)]
+    return _ACTIVITY_DELTA[_pollers_delta(queue, waited_s, now)]
 
 
-def _pollers_delta(queue: QueuePartition, settings: MatchingSettings, waited_s: float, now: float) -> int:
+def _pollers_delta(queue: QueuePartition, waited_s: float, now: float) -> int:
     """-1 from a poller that waited long; +1, a few times a second, when tasks wait or come faster than they go."""
+    settings = queue.settings.now
     if waited_s >= settings.scaling_poll_wait_s:
         return -1
     if queue.scaling.wait_s(now) > 0:
         return 0
     queue.scaling.take()
-    if queue.backlog.count > 0 and queue.backlog.age_s() > settings.scaling_backlog_age_s:
+    if queue.backlog.count > 0 and queue.backlog_age_s() > settings.scaling_backlog_age_s:
         return 1
     dispatched = queue.dispatches.per_second(now)
     return int(dispatched > 0 and queue.adds.per_second(now) / dispatched > settings.scaling_add_to_dispatch)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.workflowservice import v1 as api
 
+from services.matching.settings import LiveSettings
+
 PollRequest = api.PollWorkflowTaskQueueRequest | api.PollActivityTaskQueueRequest
 RATE_UNLIMITED = 100_000.0  # what the reference shows for a poller that set no rate
 POLLERS_MAX = 1000  # identities remembered per queue
@@ -14,8 +16,8 @@ POLLERS_MAX = 1000  # identities remembered per queue
 class PollerHistory:
     """The latest poll of each identity, the latest last, forgotten after a time."""
 
-    def __init__(self, remember_s: float) -> None:
-        self._remember_ns = int(remember_s * 1e9)
+    def __init__(self, settings: LiveSettings) -> None:
+        self._settings = settings
         self._polls: OrderedDict[str, tuple[int, PollRequest]] = OrderedDict()
 
     def saw(self, request: PollRequest, now_ns: int) -> None:
@@ -25,7 +27,8 @@ class PollerHistory:
             self._polls.popitem(last=False)
 
     def pollers(self, now_ns: int) -> Sequence[PollerInfo]:
-        while self._polls and next(iter(self._polls.values()))[0] < now_ns - self._remember_ns:
+        horizon_ns = now_ns - int(self._settings.now.poller_history_s * 1e9)
+        while self._polls and next(iter(self._polls.values()))[0] < horizon_ns:
             self._polls.popitem(last=False)
         return [_poller_info(at_ns, request) for at_ns, request in reversed(self._polls.values())]
 

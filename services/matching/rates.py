@@ -66,6 +66,10 @@ class TokenBucket:
         """Pays for an event that `wait_s` has let pass."""
         self._tokens -= 1.0
 
+    def give_back(self) -> None:
+        """Takes back what was paid."""
+        self._tokens = min(self._burst, self._tokens + 1.0)
+
     def _refill(self, now: float) -> None:
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now

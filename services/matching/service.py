@@ -2,70 +2,108 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import NotFound, ServiceError, StickyWorkerUnavailable, Unimplemented
-from services.matching.describe import describe
+from services.errors import NotFound, ServiceError, StickyWorkerUnavailable, TaskQueueOwnershipLost, Unimplemented
+from services.matching.describe import add_others, describe
 from services.matching.hints import activity_hints, workflow_hints
+from services.matching.loaded import LoadedPartitions
+from services.matching.peers import Peers, guest_wait_s
 from services.matching.pollers import PollRequest, requested_rate
 from services.matching.queries import Queries, query_poll_response
 from services.matching.queue import QueuePartition
-from services.matching.settings import MatchingSettings
-from services.matching.tasks import QueryTask, Task
+from services.matching.settings import LiveSettings, SettingsSource
+from services.matching.tasks import ForwardPoll, QueryTask, Task
 from services.matching.workers import Workers
-from services.persistence import QueueKey, QueueStore
+from services.persistence import QueueStore
 from services.protos.history_pb2 import RecordActivityTaskStartedRequest, RecordWorkflowTaskStartedRequest
-from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, UnloadRequest
+from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, ReleasePollsRequest, UnloadRequest
 from services.rpc.call import Call
-from services.rpc.clients import AddTaskOutcome, HistoryClient
+from services.rpc.clients import AddTaskOutcome, HistoryClient, MatchingClient
+from services.rpc.partitions import name_of
+from services.rpc.routing import Owners
+from services.rpc.wire import queue_key
 from services.runtime import Chance, Clock
 
 WORKFLOW = int(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
 ACTIVITY = int(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 STICKY = int(TaskQueueKind.TASK_QUEUE_KIND_STICKY)
-SWEEP_S = 60.0
 
 logger = logging.getLogger(__name__)
 
 Start = Callable[[Task], Awaitable[bytes]]
-Hints = Callable[[QueuePartition, MatchingSettings, float, float], bytes]
+Hints = Callable[[QueuePartition, float, float], bytes]
 
 
 class MatchingService:
-    """A MatchingClient. Queues live in memory while they are used; `drain` before the end loses nothing."""
+    """A MatchingClient. Queues live in memory while they are used; `drain` before the end loses nothing.
+
+    In a cluster: `peers` leads to the owners of partitions, `owners` says who they are, `address` which one this is.
+    """
 
     def __init__(
-        self, store: QueueStore, history: HistoryClient, clock: Clock, chance: Chance, settings: MatchingSettings
+        self,
+        store: QueueStore,
+        history: HistoryClient,
+        clock: Clock,
+        chance: Chance,
+        settings: SettingsSource,
+        *,
+        peers: MatchingClient | None = None,
+        owners: Owners | None = None,
+        address: str = "",
     ) -> None:
-        self._store, self._history, self._clock = store, history, clock
-        self._settings = settings
-        self._queues: dict[tuple[str, str, int], QueuePartition] = {}
-        self._queries = Queries(clock, chance, settings)
-        self._workers = Workers(clock, settings)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._history, self._clock, self._source = history, clock, settings
+        self._settings = LiveSettings(settings)
+        self._peers = Peers(peers or self, clock)
+        self._queries = Queries(clock, chance, self._settings)
+        self._workers = Workers(clock, self._settings)
+        self._loaded = LoadedPartitions(
+            store,
+            self._peers,
+            clock,
+            settings,
+            owners=owners,
+            address=address,
+            send_up=self._send_up,
+            lost=lambda queue, owner: self._queries.refuse(queue, TaskQueueOwnershipLost(owner)),
+        )
         self._request_id_prefix = chance.unique_id()[:24]  # a UUID but for its last part, which counts
         self._starts = 0
-        self._sweeping = False
-        self._draining = False
 
     # Tasks.
     async def add_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome:
-        namespace_id, name, kind = request.task.namespace_id, request.task_queue, cast(int, request.task_queue_type)
-        queue = self._queues.get((namespace_id, name, kind))
-        if cast(int, request.task_queue_kind) == STICKY and (
-            queue is None or not queue.polled_within(self._settings.sticky_poller_gone_s)
-        ):
+        name, kind = request.task_queue, cast(int, request.task_queue_type)
+        queue = self._loaded.get(call.namespace_id, name, kind)
+        if cast(int, request.task_queue_kind) == STICKY and not self._sticky_worker_polls(call, name, queue):
             return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
         if queue is None:
-            queue = self._load(namespace_id, name, kind, sticky=False)
+            queue = await self._loaded.open(call, name, kind)
         try:
-            return AddTaskOutcome.MATCHED if await queue.add(request.task) else AddTaskOutcome.STORED
+            return await queue.add(request.task)
         except StickyWorkerUnavailable:  # it shut down while the task waited
             return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
+
+    def _sticky_worker_polls(self, call: Call, name: str, queue: QueuePartition | None) -> bool:
+        """Raises TaskQueueOwnershipLost when another host would know."""
+        if queue is None:
+            self._loaded.check_owner(queue_key(call.namespace_id, WORKFLOW, name))
+        return queue is not None and queue.polled_within(queue.settings.now.sticky_poller_gone_s)
+
+    async def forward_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome:
+        name, kind = request.task_queue, cast(int, request.task_queue_type)
+        queue = self._loaded.get(call.namespace_id, name, kind) or await self._loaded.open(call, name, kind)
+        task = Task(request.task, guest=True, durable=request.durable)
+        task.request_id = request.request_id
+        return await queue.add_guest(task, guest_wait_s(queue, durable=task.durable))
+
+    async def _send_up(self, queue: QueuePartition, task: Task) -> AddTaskOutcome:
+        self._name_start(task)
+        return await self._peers.forward_task(queue, task)
 
     # Polls.
     async def poll_workflow_task_queue(self, call: Call, request: api.PollWorkflowTaskQueueRequest) -> bytes:
@@ -80,7 +118,7 @@ class MatchingService:
                     scheduled_event_id=queued.scheduled_event_id,
                     stamp=queued.stamp,
                     request_id=task.request_id,
-                    durable=task.task_id != 0,
+                    durable=task.durable,
                     poll_request=request,
                 ),
             )
@@ -106,38 +144,63 @@ class MatchingService:
         return await self._poll(call, request, ACTIVITY, start, activity_hints)
 
     async def _poll(self, call: Call, request: PollRequest, kind: int, start: Start, hints: Hints) -> bytes:
-        worker = request.worker_instance_key
-        if self._draining or self._workers.has_shut_down(worker):
+        task_queue, worker = request.task_queue, request.worker_instance_key
+        queue = self._loaded.get(call.namespace_id, task_queue.name, kind)
+        if queue is None:
+            queue = await self._loaded.open(call, task_queue.name, kind, sticky=task_queue.kind == STICKY)
+        if self._loaded.draining:
             return b""
-        sticky = request.task_queue.kind == STICKY
-        queue = self._queue(call.namespace_id, request.task_queue.name, kind, sticky=sticky)
-        began = self._clock.monotonic()
-        until = began + self._settings.long_poll_s_max
-        if call.deadline is not None:
-            until = min(until, call.deadline - self._settings.long_poll_margin_s)
-        queue.history.saw(request, self._clock.now_ns())
+        self._loaded.before_poll(queue)
+        if not call.forwarded_from:
+            queue.history.saw(request, self._clock.now_ns())
         if kind == ACTIVITY:
             queue.limit_dispatch(requested_rate(request))
         queue.poll_begins()
         try:
-            while (task := await queue.poll(worker, until)) is not None:
-                now = self._clock.monotonic()
-                if isinstance(task, QueryTask):
-                    return query_poll_response(queue, task) + hints(queue, self._settings, now - began, now)
-                reply = await self._start(queue, task, start)
-                if reply is not None:
-                    reply += hints(queue, self._settings, now - began, now)
-                    queue.done(task)
-                    return reply
-            return b""
+            return await self._poll_until_served(queue, call, request, start, hints, worker)
         finally:
             queue.poll_ends()
 
+    async def _poll_until_served(
+        self, queue: QueuePartition, call: Call, request: PollRequest, start: Start, hints: Hints, worker: str
+    ) -> bytes:
+        began, settings = self._clock.monotonic(), queue.settings.now
+        until = began + settings.long_poll_s_max
+        if call.deadline is not None:
+            until = min(until, call.deadline - settings.long_poll_margin_s)
+        while not self._workers.has_shut_down(worker):
+            handed = await queue.poll(worker, until, call.forwarded_from)
+            if handed is None:
+                break
+            if isinstance(handed, ForwardPoll):
+                reply = await self._forward_poll(queue, call, request, until)
+                if reply:
+                    return reply
+                continue
+            now = self._clock.monotonic()
+            if isinstance(handed, QueryTask):
+                return query_poll_response(queue, handed) + hints(queue, now - began, now)
+            started = await self._start(queue, handed, start)
+            if started is not None:
+                started += hints(queue, now - began, now)
+                queue.done(handed)
+                return started
+        return b""
+
+    async def _forward_poll(self, queue: QueuePartition, call: Call, request: PollRequest, until: float) -> bytes:
+        """The parent's answer; b"" when there was none, so that the poller waits here again."""
+        reply, failure = b"", None
+        try:
+            reply = await self._peers.forward_poll(queue, call, request, until)
+        except ServiceError as error:
+            failure = error
+        finally:
+            queue.forwarded_poll_is_back(in_vain=not reply, error=failure)
+        return reply
+
     async def _start(self, queue: QueuePartition, task: Task, start: Start) -> bytes | None:
         """History's poll response; None when the task came to nothing or has to wait, so that the poller waits on."""
-        if not task.request_id:
-            self._starts += 1
-            task.request_id = f"{self._request_id_prefix}{self._starts:012x}"
+        self._name_start(task)
         try:
             return await start(task)
         except NotFound:  # it is over, or another poll started it
@@ -151,15 +214,29 @@ class MatchingService:
             queue.retry(task)
         return None
 
+    def _name_start(self, task: Task) -> None:
+        """History knows a start that is repeated by its request id."""
+        if not task.request_id:
+            self._starts += 1
+            task.request_id = f"{self._request_id_prefix}{self._starts:012x}"
+
+    async def release_polls(self, call: Call, request: ReleasePollsRequest) -> None:
+        queue = self._loaded.get(call.namespace_id, request.task_queue, cast(int, request.task_queue_type))
+        if queue is None:
+            self._loaded.check_owner(
+                queue_key(call.namespace_id, cast(int, request.task_queue_type), request.task_queue)
+            )
+        else:
+            queue.release_pollers(forwarded_from=request.forwarded_from)
+
     # Queries.
     async def query_workflow(self, call: Call, request: QueryTaskRequest) -> api.RespondQueryTaskCompletedRequest:
-        task_queue = request.task_queue
-        sticky = task_queue.kind == STICKY
-        if sticky:
-            known = self._queues.get((call.namespace_id, task_queue.name, WORKFLOW))
-            if known is None or not known.polled_within(self._settings.sticky_poller_gone_s):
-                raise StickyWorkerUnavailable()
-        queue = self._queue(call.namespace_id, task_queue.name, WORKFLOW, sticky=sticky)
+        name, sticky = request.task_queue.name, request.task_queue.kind == STICKY
+        queue = self._loaded.get(call.namespace_id, name, WORKFLOW)
+        if sticky and not self._sticky_worker_polls(call, name, queue):
+            raise StickyWorkerUnavailable()
+        if queue is None:
+            queue = await self._loaded.open(call, name, WORKFLOW)
         return await self._queries.ask(queue, request.poll_response, call.deadline)
 
     async def respond_query_task_completed(
@@ -173,81 +250,53 @@ class MatchingService:
     async def describe_task_queue(
         self, call: Call, request: api.DescribeTaskQueueRequest
     ) -> api.DescribeTaskQueueResponse:
+        """Asked of the root, the whole queue; asked of another partition, that one."""
         if request.api_mode:
             raise Unimplemented("describing a task queue in enhanced mode is not supported")
-        sticky = request.task_queue.kind == STICKY
-        kind = request.task_queue_type or WORKFLOW
-        queue = self._queue(call.namespace_id, request.task_queue.name, kind, sticky=sticky)
+        task_queue, kind = request.task_queue, request.task_queue_type or WORKFLOW
+        queue = self._loaded.get(call.namespace_id, task_queue.name, kind)
+        if queue is None:
+            queue = await self._loaded.open(call, task_queue.name, kind, sticky=task_queue.kind == STICKY)
         await queue.backlog.wait_for_first_read()
-        return describe(queue, request, self._settings, self._clock)
+        response = describe(queue, request, self._clock)
+        if not queue.key.partition and not call.forwarded_from:
+            add_others(response, await self._peers.describe_others(queue, request))
+        return response
 
     async def shutdown_worker(self, call: Call, request: api.ShutdownWorkerRequest) -> None:
         self._workers.shut_down(call.namespace_id, request)
-        sticky = self._queues.get((call.namespace_id, request.sticky_task_queue, WORKFLOW))
+        sticky = self._loaded.get(call.namespace_id, request.sticky_task_queue, WORKFLOW)
         if request.sticky_task_queue and sticky is not None:
             sticky.forget_worker()
+        if not request.worker_instance_key:
+            return
         for kind in request.task_queue_types or (WORKFLOW, ACTIVITY):
-            queue = self._queues.get((call.namespace_id, request.task_queue, kind))
-            if queue is not None and request.worker_instance_key:
-                queue.release_pollers(request.worker_instance_key)
+            for partition in range(self._source.partitions_all(call.namespace, request.task_queue, kind)):
+                queue = self._loaded.get(call.namespace_id, name_of(request.task_queue, partition), kind)
+                if queue is not None:
+                    queue.release_pollers(worker_instance_key=request.worker_instance_key)
 
+    # One host knows the workers of a namespace.
     async def record_worker_heartbeat(self, call: Call, request: api.RecordWorkerHeartbeatRequest) -> None:
+        self._loaded.check_owner((call.namespace_id,))
         self._workers.record(call.namespace_id, request.worker_heartbeat)
 
     async def list_workers(self, call: Call, request: api.ListWorkersRequest) -> api.ListWorkersResponse:
+        self._loaded.check_owner((call.namespace_id,))
         return self._workers.list(call.namespace_id, request)
 
     async def describe_worker(self, call: Call, request: api.DescribeWorkerRequest) -> api.DescribeWorkerResponse:
+        self._loaded.check_owner((call.namespace_id,))
         return self._workers.describe(call.namespace_id, request.worker_instance_key)
 
     # Queues come and go.
-    def _queue(self, namespace_id: str, name: str, kind: int, *, sticky: bool) -> QueuePartition:
-        queue = self._queues.get((namespace_id, name, kind))
-        return queue if queue is not None else self._load(namespace_id, name, kind, sticky=sticky)
-
-    def _load(self, namespace_id: str, name: str, kind: int, *, sticky: bool) -> QueuePartition:
-        key = QueueKey(namespace_id=namespace_id, name=name, task_queue_type=kind)
-
-        def lose() -> None:
-            if self._queues.get((namespace_id, name, kind)) is queue and not self._draining:
-                self._unload_soon([queue])
-
-        queue = QueuePartition(self._store, key, self._clock, self._settings, sticky=sticky, on_lost=lose)
-        self._queues[namespace_id, name, kind] = queue
-        if self._draining:
-            queue.stop()
-        elif not self._sweeping:
-            self._sweeping = True
-            self._clock.call_later(SWEEP_S, self._sweep)
-        return queue
-
-    def _sweep(self) -> None:
-        self._sweeping = False
-        self._workers.forget_silent()
-        self._unload_soon([queue for queue in self._queues.values() if queue.is_idle()])
-        if self._queues and not self._draining:
-            self._sweeping = True
-            self._clock.call_later(SWEEP_S, self._sweep)
-
-    def _unload_soon(self, queues: Sequence[QueuePartition]) -> None:
-        for queue in queues:
-            del self._queues[queue.key.namespace_id, queue.key.name, queue.key.task_queue_type]
-            closing = asyncio.create_task(queue.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+    def rebalance(self) -> None:
+        """To be called at each change of the ring of matching hosts, and of this host's authority."""
+        self._loaded.rebalance()
 
     async def unload(self, call: Call, request: UnloadRequest) -> None:
-        mine = [queue for queue in self._queues.values() if queue.key.namespace_id == request.namespace_id]
-        named = request.task_queues
-        self._unload_soon([queue for queue in mine if not named or queue.key.name in named])
-        await self._wait_for_closing()
+        await self._loaded.unload(request.namespace_id, request.task_queues)
 
     async def drain(self) -> None:
         """Ends all polls politely and stores what waits in memory. Later polls end at once, later tasks are stored."""
-        self._draining = True
-        await asyncio.gather(*(queue.close() for queue in self._queues.values()))
-        await self._wait_for_closing()
-
-    async def _wait_for_closing(self) -> None:
-        if self._closing:
-            await asyncio.wait(list(self._closing))
+        await self._loaded.drain()

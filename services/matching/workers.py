@@ -10,7 +10,7 @@ from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerInfo, WorkerListInfo
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import InvalidArgument, NotFound
-from services.matching.settings import MatchingSettings
+from services.matching.settings import LiveSettings
 from services.runtime import Clock
 
 _CONDITION = re.compile(r"\s*(\w+)\s*=\s*(?:'([^']*)'|\"([^\"]*)\")\s*")
@@ -32,7 +32,7 @@ _FIELDS: dict[str, Callable[[WorkerHeartbeat], str]] = {
 class Workers:
     """The latest heartbeat of each worker, and which workers have shut down."""
 
-    def __init__(self, clock: Clock, settings: MatchingSettings) -> None:
+    def __init__(self, clock: Clock, settings: LiveSettings) -> None:
         self._clock, self._settings = clock, settings
         self._heard: OrderedDict[tuple[str, str], tuple[float, WorkerHeartbeat]] = OrderedDict()  # the latest last
         self._gone: OrderedDict[str, float] = OrderedDict()
@@ -44,7 +44,7 @@ class Workers:
             self._heard.pop(key, None)
             if heartbeat.status != WorkerStatus.WORKER_STATUS_SHUTDOWN:
                 self._heard[key] = now, heartbeat
-        while len(self._heard) > self._settings.workers_max:
+        while len(self._heard) > self._settings.now.workers_max:
             self._heard.popitem(last=False)
 
     def shut_down(self, namespace_id: str, request: api.ShutdownWorkerRequest) -> None:
@@ -58,7 +58,7 @@ class Workers:
         return bool(self._gone) and worker_instance_key in self._gone
 
     def forget_silent(self) -> None:
-        horizon = self._clock.monotonic() - self._settings.worker_heartbeat_s
+        horizon = self._clock.monotonic() - self._settings.now.worker_heartbeat_s
         while self._heard and next(iter(self._heard.values()))[0] < horizon:
             self._heard.popitem(last=False)
         while self._gone and next(iter(self._gone.values())) < horizon:

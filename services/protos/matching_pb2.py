@@ -28,7 +28,7 @@ from temporalio.api.enums.v1 import task_queue_pb2 as temporal_dot_api_dot_enums
 from temporalio.api.taskqueue.v1 import message_pb2 as temporal_dot_api_dot_taskqueue_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"perdure/internal/v1/matching.proto\x12\x13perdure.internal.v1\x1a$temporal/api/common/v1/message.proto\x1a&temporal/api/enums/v1/task_queue.proto\x1a\'temporal/api/taskqueue/v1/message.proto\"\xd6\x01\n\nQueuedTask\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x1a\n\x12scheduled_event_id\x18\x04 \x01(\x03\x12\r\n\x05stamp\x18\x05 \x01(\x03\x12\x16\n\x0e\x63reate_time_ns\x18\x06 \x01(\x03\x12\x16\n\x0e\x65xpire_time_ns\x18\x07 \x01(\x03\x12\x32\n\x08priority\x18\x08 \x01(\x0b\x32 .temporal.api.common.v1.Priority\"\xd1\x01\n\x0e\x41\x64\x64TaskRequest\x12=\n\x0ftask_queue_type\x18\x01 \x01(\x0e\x32$.temporal.api.enums.v1.TaskQueueType\x12\x12\n\ntask_queue\x18\x02 \x01(\t\x12=\n\x0ftask_queue_kind\x18\x03 \x01(\x0e\x32$.temporal.api.enums.v1.TaskQueueKind\x12-\n\x04task\x18\x04 \x01(\x0b\x32\x1f.perdure.internal.v1.QueuedTask\"c\n\x10QueryTaskRequest\x12\x38\n\ntask_queue\x18\x01 \x01(\x0b\x32$.temporal.api.taskqueue.v1.TaskQueue\x12\x15\n\rpoll_response\x18\x02 \x01(\x0c\":\n\rUnloadRequest\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12\x13\n\x0btask_queues\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"perdure/internal/v1/matching.proto\x12\x13perdure.internal.v1\x1a$temporal/api/common/v1/message.proto\x1a&temporal/api/enums/v1/task_queue.proto\x1a\'temporal/api/taskqueue/v1/message.proto\"\xd6\x01\n\nQueuedTask\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x1a\n\x12scheduled_event_id\x18\x04 \x01(\x03\x12\r\n\x05stamp\x18\x05 \x01(\x03\x12\x16\n\x0e\x63reate_time_ns\x18\x06 \x01(\x03\x12\x16\n\x0e\x65xpire_time_ns\x18\x07 \x01(\x03\x12\x32\n\x08priority\x18\x08 \x01(\x0b\x32 .temporal.api.common.v1.Priority\"\xf6\x01\n\x0e\x41\x64\x64TaskRequest\x12=\n\x0ftask_queue_type\x18\x01 \x01(\x0e\x32$.temporal.api.enums.v1.TaskQueueType\x12\x12\n\ntask_queue\x18\x02 \x01(\t\x12=\n\x0ftask_queue_kind\x18\x03 \x01(\x0e\x32$.temporal.api.enums.v1.TaskQueueKind\x12-\n\x04task\x18\x04 \x01(\x0b\x32\x1f.perdure.internal.v1.QueuedTask\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\x08\"c\n\x10QueryTaskRequest\x12\x38\n\ntask_queue\x18\x01 \x01(\x0b\x32$.temporal.api.taskqueue.v1.TaskQueue\x12\x15\n\rpoll_response\x18\x02 \x01(\x0c\":\n\rUnloadRequest\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12\x13\n\x0btask_queues\x18\x02 \x03(\t\"\x80\x01\n\x13ReleasePollsRequest\x12=\n\x0ftask_queue_type\x18\x01 \x01(\x0e\x32$.temporal.api.enums.v1.TaskQueueType\x12\x12\n\ntask_queue\x18\x02 \x01(\t\x12\x16\n\x0e\x66orwarded_from\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUEDTASK']._serialized_start=179
   _globals['_QUEUEDTASK']._serialized_end=393
   _globals['_ADDTASKREQUEST']._serialized_start=396
-  _globals['_ADDTASKREQUEST']._serialized_end=605
-  _globals['_QUERYTASKREQUEST']._serialized_start=607
-  _globals['_QUERYTASKREQUEST']._serialized_end=706
-  _globals['_UNLOADREQUEST']._serialized_start=708
-  _globals['_UNLOADREQUEST']._serialized_end=766
+  _globals['_ADDTASKREQUEST']._serialized_end=642
+  _globals['_QUERYTASKREQUEST']._serialized_start=644
+  _globals['_QUERYTASKREQUEST']._serialized_end=743
+  _globals['_UNLOADREQUEST']._serialized_start=745
+  _globals['_UNLOADREQUEST']._serialized_end=803
+  _globals['_RELEASEPOLLSREQUEST']._serialized_start=806
+  _globals['_RELEASEPOLLSREQUEST']._serialized_end=934
 # @@protoc_insertion_point(module_scope)

@@ -75,9 +75,17 @@ class AddTaskRequest(_message.Message):
     TASK_QUEUE_FIELD_NUMBER: _builtins.int
     TASK_QUEUE_KIND_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
     task_queue_type: _task_queue_pb2.TaskQueueType.ValueType
     task_queue: _builtins.str
     task_queue_kind: _task_queue_pb2.TaskQueueKind.ValueType
+    request_id: _builtins.str
+    """Only when another partition of the queue forwards the task:
+    of its start: whoever gets it back unmatched tries again under the same
+    """
+    durable: _builtins.bool
+    """the task is in that partition's backlog"""
     @_builtins.property
     def task(self) -> Global___QueuedTask: ...
     def __init__(
@@ -87,10 +95,12 @@ class AddTaskRequest(_message.Message):
         task_queue: _builtins.str = ...,
         task_queue_kind: _task_queue_pb2.TaskQueueKind.ValueType = ...,
         task: Global___QueuedTask | None = ...,
+        request_id: _builtins.str = ...,
+        durable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "task_queue", b"task_queue", "task_queue_kind", b"task_queue_kind", "task_queue_type", b"task_queue_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "request_id", b"request_id", "task", b"task", "task_queue", b"task_queue", "task_queue_kind", b"task_queue_kind", "task_queue_type", b"task_queue_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,3 +155,30 @@ class UnloadRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnloadRequest: _TypeAlias = UnloadRequest  # noqa: Y015
+
+@_typing.final
+class ReleasePollsRequest(_message.Message):
+    """End the polls that one partition forwarded to another; both named as on the wire."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_QUEUE_TYPE_FIELD_NUMBER: _builtins.int
+    TASK_QUEUE_FIELD_NUMBER: _builtins.int
+    FORWARDED_FROM_FIELD_NUMBER: _builtins.int
+    task_queue_type: _task_queue_pb2.TaskQueueType.ValueType
+    task_queue: _builtins.str
+    forwarded_from: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_queue_type: _task_queue_pb2.TaskQueueType.ValueType = ...,
+        task_queue: _builtins.str = ...,
+        forwarded_from: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forwarded_from", b"forwarded_from", "task_queue", b"task_queue", "task_queue_type", b"task_queue_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasePollsRequest: _TypeAlias = ReleasePollsRequest  # noqa: Y015

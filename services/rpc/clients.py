@@ -22,7 +22,7 @@ from services.protos.history_pb2 import (
     StartChildRequest,
     StartChildResponse,
 )
-from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, UnloadRequest
+from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, ReleasePollsRequest, UnloadRequest
 from services.rpc.call import Call
 
 
@@ -117,15 +117,20 @@ class HistoryClient(Protocol):
 class AddTaskOutcome(Enum):
     """Who answers for the task from now on."""
 
-    MATCHED = "matched"  # a poller has it; it was never written: the outbox row must stay until the task is over
+    MATCHED = "matched"  # history has started it for a poller, or it is over: it was never written by matching
     STORED = "stored"  # it is in the backlog: the outbox row may go
     STICKY_WORKER_UNAVAILABLE = "sticky_worker_unavailable"  # nobody has polled this sticky queue lately
+    UNMATCHED = "unmatched"  # to a partition that forwarded it, nobody else: it must go on trying
 
 
 class MatchingClient(Protocol):
     """Task queues. Every method may raise services.errors.ServiceError."""
 
     async def add_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome: ...
+    async def forward_task(self, call: Call, request: AddTaskRequest) -> AddTaskOutcome:
+        """From one partition to its parent, which never stores it: MATCHED or UNMATCHED, nothing else."""
+        ...
+
     async def poll_workflow_task_queue(self, call: Call, request: api.PollWorkflowTaskQueueRequest) -> bytes:
         """A serialized PollWorkflowTaskQueueResponse; b"" (an empty response) when the wait is over."""
         ...
@@ -150,6 +155,10 @@ class MatchingClient(Protocol):
     async def record_worker_heartbeat(self, call: Call, request: api.RecordWorkerHeartbeatRequest) -> None: ...
     async def list_workers(self, call: Call, request: api.ListWorkersRequest) -> api.ListWorkersResponse: ...
     async def describe_worker(self, call: Call, request: api.DescribeWorkerRequest) -> api.DescribeWorkerResponse: ...
+    async def release_polls(self, call: Call, request: ReleasePollsRequest) -> None:
+        """Ends the polls another partition has forwarded here, politely: that one is about to go."""
+        ...
+
     async def unload(self, call: Call, request: UnloadRequest) -> None:
         """Used when a namespace goes."""
         ...

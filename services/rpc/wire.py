@@ -113,6 +113,10 @@ def _queue_of_task(_call: Call, request: matching.AddTaskRequest) -> tuple[str, 
     return queue_key(request.task.namespace_id, request.task_queue_type, request.task_queue)
 
 
+def _queue_released(call: Call, request: matching.ReleasePollsRequest) -> tuple[str, ...]:
+    return queue_key(call.namespace_id, request.task_queue_type, request.task_queue)
+
+
 def _queue_described(call: Call, request: api.DescribeTaskQueueRequest) -> tuple[str, ...]:
     return queue_key(call.namespace_id, request.task_queue_type or WORKFLOW, request.task_queue.name)
 
@@ -312,6 +316,8 @@ HISTORY: Final = _table(
 # Added twice, a task is refused by history when it is started the second time.
 MATCHING: Final = _table(
     _wire("add_task", matching.AddTaskRequest, OUTCOME, _queue_of_task),
+    # At two places at once under one request id, it could be started for two workers.
+    _wire("forward_task", matching.AddTaskRequest, OUTCOME, _queue_of_task, repeatable=False, timeout_s=LONG_S),
     _wire(
         "poll_workflow_task_queue",
         api.PollWorkflowTaskQueueRequest,
@@ -341,5 +347,6 @@ MATCHING: Final = _table(
     _wire("record_worker_heartbeat", api.RecordWorkerHeartbeatRequest, NOTHING, _namespace),
     _wire("list_workers", api.ListWorkersRequest, api.ListWorkersResponse, _namespace),
     _wire("describe_worker", api.DescribeWorkerRequest, api.DescribeWorkerResponse, _namespace),
+    _wire("release_polls", matching.ReleasePollsRequest, NOTHING, _queue_released),
     _wire("unload", matching.UnloadRequest, NOTHING, _namespace, everywhere=True),
 )

@@ -221,18 +221,6 @@ class Matching:
         expire_in_s: float = 0,
     ) -> "asyncio.Task[AddTaskOutcome]":
         """Adds as history does, in the background: the outcome may take a while."""
-        return asyncio.create_task(self.add_now(workflow_id, queue, type_=type_, kind=kind, expire_in_s=expire_in_s))
-
-    async def add_now(
-        self,
-        workflow_id: str,
-        queue: str = "q",
-        *,
-        type_: TaskQueueType.ValueType = WORKFLOW,
-        kind: TaskQueueKind.ValueType = NORMAL,
-        expire_in_s: float = 0,
-    ) -> AddTaskOutcome:
-        """Adds without a turn of the loop, so that a hand-over is done and the poller has not woken up yet."""
         now_ns = self.clock.now_ns()
         task = QueuedTask(
             namespace_id=NAMESPACE_ID,
@@ -244,7 +232,17 @@ class Matching:
             expire_time_ns=now_ns + int(expire_in_s * 1e9) if expire_in_s else 0,
         )
         request = AddTaskRequest(task_queue_type=type_, task_queue=queue, task_queue_kind=kind, task=task)
-        return await self.service.add_task(self.call(), request)
+
+        async def add() -> AddTaskOutcome:
+            return await self.service.add_task(self.call(), request)
+
+        return asyncio.create_task(add())
+
+    async def hand_over(self, workflow_id: str) -> "asyncio.Task[AddTaskOutcome]":
+        """Adds with one turn of the loop: the task is handed to a waiting poller, which has not woken up yet."""
+        add = self.add(workflow_id)
+        await asyncio.sleep(0)
+        return add
 
     def poll(
         self,

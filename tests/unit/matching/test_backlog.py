@@ -104,15 +104,16 @@ async def test_a_task_that_cannot_be_stored_goes_back_to_its_adder(matching: Mat
     assert await take(matching, 2) == ["w1", "w3"]
 
 
-async def test_a_matched_task_that_cannot_be_stored_stays_in_memory(matching: Matching) -> None:
+async def test_a_task_whose_poller_left_and_that_cannot_be_stored_goes_back_to_its_adder(matching: Matching) -> None:
     leaving = matching.poll()
     await settle()
-    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
+    add = await matching.hand_over("w1")
     leaving.cancel()
     await settle()
-    matching.queues.failures = [StoreError("disk full")] * 3
+    matching.queues.failures = [StoreError("disk full")]
     await matching.clock.advance(10)
-    assert await take(matching, 1) == ["w1"]
+    with pytest.raises(Unavailable):
+        await add
 
 
 async def test_a_backlog_that_cannot_be_read_is_read_later(matching: Matching) -> None:
@@ -196,7 +197,7 @@ async def test_draining_waits_for_starts_under_way_and_stores_what_they_give_bac
     matching.history.failures = [Unavailable("shutting down")]
     poll = matching.poll()
     await settle()
-    await matching.add("w1")
+    add = matching.add("w1")
     await settle()
     drain = asyncio.create_task(matching.service.drain())
     await settle()
@@ -205,19 +206,21 @@ async def test_draining_waits_for_starts_under_way_and_stores_what_they_give_bac
     await drain
     assert not (await poll).task_token
     assert matching.queues.stored() == ["w1"]
+    assert await add is AddTaskOutcome.STORED
 
 
 async def test_draining_stores_what_a_leaving_poller_gives_back(matching: Matching) -> None:
     matching.history.gate = asyncio.Event()
     poll = matching.poll()
     await settle()
-    await matching.add("w1")
+    add = matching.add("w1")
     await settle()
     drain = asyncio.create_task(matching.service.drain())
     await settle()
     poll.cancel()
     await drain
     assert matching.queues.stored() == ["w1"]
+    assert await add is AddTaskOutcome.STORED
 
 
 async def test_draining_writes_the_ack_level(matching: Matching) -> None:

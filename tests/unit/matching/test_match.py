@@ -100,39 +100,43 @@ async def test_a_poller_that_leaves_is_not_handed_a_task(matching: Matching) -> 
     leaving, staying = matching.poll(), matching.poll()
     await settle()
     leaving.cancel()  # it has not run yet when the task comes
-    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
+    add = await matching.hand_over("w1")
     assert (await staying).task_token == b"w1"
+    assert await add is AddTaskOutcome.MATCHED
 
 
 async def test_a_task_handed_to_a_poller_that_leaves_goes_to_the_next(matching: Matching) -> None:
     leaving, staying = matching.poll(), matching.poll()
     await settle()
-    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
+    add = await matching.hand_over("w1")
     leaving.cancel()  # the task is handed over, and the poller has not woken up yet
     assert (await staying).task_token == b"w1"
+    assert await add is AddTaskOutcome.MATCHED
     assert leaving.cancelled()
 
 
 async def test_a_task_whose_only_poller_leaves_is_stored(matching: Matching) -> None:
     leaving = matching.poll()
     await settle()
-    assert await matching.add_now("w1") is AddTaskOutcome.MATCHED
+    add = await matching.hand_over("w1")
     leaving.cancel()
     await matching.clock.advance(0.2)
     assert matching.queues.stored() == ["w1"]
+    assert await add is AddTaskOutcome.STORED
 
 
 async def test_a_poller_that_leaves_during_the_start_passes_the_task_on(matching: Matching) -> None:
     matching.history.gate = asyncio.Event()
     leaving = matching.poll()
     await settle()
-    await matching.add("w1")
+    add = matching.add("w1")
     await settle()
     assert len(matching.history.started) == 1
     leaving.cancel()
     matching.history.gate.set()
     assert (await matching.poll()).task_token == b"w1"
     first, second = matching.history.started
+    assert await add is AddTaskOutcome.MATCHED
     assert first.request_id == second.request_id, "history must see that it is one start, told twice"
 
 
