@@ -11,9 +11,10 @@ import pytest
 from services.persistence import Store
 from services.persistence.sqlite import open_sqlite
 from tests.parts.cassandra import Cassandra
+from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 from tests.store.cassandra import CassandraBackend
-from tests.store.databases import PostgresqlBackend
+from tests.store.databases import MysqlBackend, PostgresqlBackend
 
 
 class Backend(Protocol):
@@ -60,8 +61,16 @@ def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
         yield node
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql", "cassandra"])
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql", "mysql", "cassandra"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "mysql":
+        return MysqlBackend(request.getfixturevalue("mariadb"))
     if request.param == "postgresql":
         return PostgresqlBackend(request.getfixturevalue("postgresql"))
     if request.param == "cassandra":

@@ -5,13 +5,17 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import asyncmy
 import asyncpg
 
 from services.config import SQL
 from services.persistence import Store
+from services.persistence.mysql import mysql_schema, open_mysql
 from services.persistence.postgresql import open_postgresql, postgresql_schema
 from tests.parts.databases import DatabaseServer
+from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 
 KILL_EVERY_S = 0.005
@@ -90,10 +94,56 @@ class PostgresqlBackend(DatabaseBackend):
             holding.set()
             while not done.is_set():
                 await connection.execute(
+                    "SELECT pg_stat_clear_snapshot();"
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
                 )
                 await asyncio.sleep(KILL_EVERY_S)
         await connection.close()
+
+
+class MysqlBackend(DatabaseBackend):
+    def __init__(self, server: MariaDB) -> None:
+        super().__init__(server)
+        self.config = mysql_config(server)
+
+    async def _open(self) -> Store:
+        return await open_mysql(self.config)
+
+    async def _clear(self) -> None:
+        schema = mysql_schema(self.config)
+        if await schema.version() is None:
+            await schema.setup()
+        connection = await mysql_admin(self.config)
+        async with connection.cursor() as cursor:
+            await cursor.execute("SHOW TABLES")
+            for (table,) in await cursor.fetchall():
+                if table != "schema_version":
+                    await cursor.execute(f"DELETE FROM {table}")
+        await connection.ensure_closed()
+
+    async def _kill_committers(self, holding: threading.Event, done: threading.Event) -> None:
+        connection, killer = await mysql_admin(self.config), await mysql_admin(self.config)
+        async with connection.cursor() as cursor, killer.cursor() as kills:
+            await cursor.execute("LOCK TABLES shards WRITE")
+            holding.set()
+            while not done.is_set():
+                await kills.execute("SELECT id FROM information_schema.processlist WHERE state LIKE '%metadata lock%'")
+                for (thread,) in await kills.fetchall():
+                    await kills.execute(f"KILL CONNECTION {thread}")
+                await asyncio.sleep(KILL_EVERY_S)
+            await cursor.execute("UNLOCK TABLES")
+        await connection.ensure_closed()
+        await killer.ensure_closed()
+
+
+def mysql_config(server: MariaDB, database: str = "perdure") -> SQL:
+    return SQL(plugin_name="mysql8", database_name=database, connect_addr=server.address, user="root")
+
+
+async def mysql_admin(config: SQL) -> Any:
+    host, _, port = config.connect_addr.partition(":")
+    database = config.database_name
+    return await asyncmy.connect(host=host, port=int(port), user=config.user, database=database, autocommit=True)
 
 
 def postgresql_config(server: Postgresql, database: str = "perdure") -> SQL:
