@@ -54,9 +54,10 @@ def free_port() -> int:
 class Process:
     """One command that can be run again and again; all of its output is appended to `log`."""
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
+    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         self.arguments = arguments
         self.log = log
+        self.environment = environment  # None: this process's
         self._running: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -96,6 +97,13 @@ class Process:
             self.kill()
             raise
 
+    def wait(self, seconds_max: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._running is not None, f"{self.arguments[0]} was not started"
+        code = self._running.wait(seconds_max)
+        self._running = None
+        return code
+
     def check_alive(self) -> None:
         """Raise ProcessDiedError if it ended by itself."""
         if self._running is not None and self._running.poll() is not None:
@@ -106,7 +114,13 @@ class Process:
 
     def _spawn(self, log: IO[bytes]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.arguments, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True
+            self.arguments,
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def _wait_until_ready(self) -> None:

@@ -1,39 +1,40 @@
-"""The store that a configuration chooses."""
+"""The stores that a configuration chooses: one for everything, or another one for lists."""
 
-from services.config import SQL, ConfigError, ServerConfig
+from services.config import ConfigError, DataStore, ServerConfig
 from services.persistence import Store
+from services.persistence.cassandra import open_cassandra
+from services.persistence.postgresql import open_postgresql
 from services.persistence.sqlite import open_sqlite
 
 
-def sqlite_of(config: ServerConfig) -> SQL:
-    """The SQLite store of the configuration. Raises ConfigError for any other: none is built yet."""
+def chosen_stores(config: ServerConfig) -> dict[str, DataStore]:
+    """The data stores in use by the key that names them: defaultStore and, when it is another one, visibilityStore."""
     persistence = config.persistence
-    for key, name in (
-        ("defaultStore", persistence.default_store),
-        ("visibilityStore", persistence.visibility_store or persistence.default_store),
-    ):
-        chosen = persistence.datastores[name]
-        if chosen.sql is None or chosen.sql.plugin_name != "sqlite":
-            kind = chosen.sql.plugin_name if chosen.sql else "cassandra" if chosen.cassandra else "elasticsearch"
-            raise ConfigError(f"persistence.{key}", kind, "sqlite, the only store that is built yet")
-    sql = persistence.datastores[persistence.default_store].sql
-    assert sql is not None, "the default store was just seen to be SQLite"
-    visibility = persistence.datastores[persistence.visibility_store or persistence.default_store].sql
-    if visibility is not None and visibility.database_name != sql.database_name:
-        raise ConfigError(
-            "persistence.visibilityStore",
-            repr(visibility.database_name),
-            "the file of the default store: one keeps all",
-        )
-    return sql
+    chosen = {"defaultStore": persistence.default_store}
+    if persistence.visibility_store and persistence.visibility_store != persistence.default_store:
+        chosen["visibilityStore"] = persistence.visibility_store
+    return {key: persistence.datastores[name] for key, name in chosen.items()}
 
 
 def check_store(config: ServerConfig) -> None:
     """Raises ConfigError for a store that this configuration cannot have."""
-    sqlite_of(config)
+    for key, store in chosen_stores(config).items():
+        if store.sql is None and store.cassandra is None:
+            raise ConfigError(f"persistence.{key}", "elasticsearch", "sqlite, postgres12, mysql8 or cassandra")
 
 
 async def open_store(config: ServerConfig) -> Store:
     """Raises StoreUnavailable while the store is not there, and SchemaMismatch, StoreInUse, StoreError."""
-    sql = sqlite_of(config)
-    return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
+    return await _open(chosen_stores(config)["defaultStore"])
+
+
+async def _open(store: DataStore) -> Store:
+    if store.cassandra is not None:
+        return await open_cassandra(store.cassandra)
+    assert store.sql is not None, "checked by check_store"
+    sql = store.sql
+    if sql.plugin_name == "sqlite":
+        return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
+    if sql.plugin_name == "mysql8":
+        raise ConfigError("pluginName", "mysql8", "another store for now")
+    return await open_postgresql(sql)

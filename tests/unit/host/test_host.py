@@ -178,10 +178,9 @@ persistence:
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        (parse(CLUSTER, {}), "persistence.defaultStore: found cassandra, expected sqlite, the only store"),
         (
             ServerConfig(persistence=for_start_dev().persistence, run_services=("history",)),
-            "service: found history, expected frontend, history, matching and worker in one process",
+            "global.membership.zookeeper: found nothing, for history alone, expected a section",
         ),
         (
             parse(SQLITE + "global: {tls: {frontend: {server: {certFile: c, keyFile: k}}}}", {}),

@@ -1,0 +1,184 @@
+"""A cluster on one machine, as `make cluster` starts it: ZooKeeper, a store, each service in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.parts.cassandra import Cassandra
+from tests.parts.mariadb import MariaDB
+from tests.parts.postgresql import Postgresql
+from tests.parts.zookeeper import ZooKeeper
+from tests.processes import BIN, QUICK_RECONNECT, Process, free_port
+
+TEMPLATE = Path(__file__).with_name("cluster.yaml")
+SHAPE: Mapping[str, int] = {"frontend": 2, "history": 3, "matching": 2, "worker": 1}
+START_SECONDS_MAX = 60.0
+StoreName = Literal["cassandra", "postgresql", "mysql"]
+Store = Cassandra | Postgresql | MariaDB
+
+
+class Host(Process):
+    """One process with one service; started again, it keeps its address."""
+
+    def __init__(self, directory: Path, name: str, service: str, settings: Mapping[str, str], port: int) -> None:
+        self.name, self.service, self.port = name, service, port
+        self.metrics_port = free_port()
+        environment = {
+            **os.environ,
+            **settings,
+            "ADDRESS": "127.0.0.1",
+            "PORT": str(port),
+            "METRICS_PORT": str(self.metrics_port),
+        }
+        arguments = [str(BIN / "perdure"), "server", "start", "--config", settings["CONFIG"], "--service", service]
+        super().__init__(arguments, directory / f"{name}.log", environment)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that this life of the process has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def _wait_until_ready(self) -> None:
+        """Without waiting; see `wait_until_serving`."""
+
+    def wait_until_serving(self, seconds_max: float = START_SECONDS_MAX) -> None:
+        """Raises ProcessDiedError, TimeoutError."""
+        deadline = time.monotonic() + seconds_max
+        with grpc.insecure_channel(self.address, options=QUICK_RECONNECT) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while True:
+                try:
+                    reply = health.Check(health_pb2.HealthCheckRequest(), timeout=0.5, wait_for_ready=True)
+                    if reply.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+                    time.sleep(0.05)
+                except grpc.RpcError:
+                    pass
+                self.check_alive()
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self.name} is not serving after {seconds_max} s; log:\n{self.log_tail()}")
+
+
+class Cluster:
+    """Everything; `shape` says how many hosts of each service. The first frontend is at `port`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        store: StoreName = "cassandra",
+        shape: Mapping[str, int] = SHAPE,
+        settings: Mapping[str, str] = {},
+        port: int | None = None,
+    ) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.zookeeper = ZooKeeper(directory, tick_ms=500)
+        self.store: Store = _store(directory, store)
+        self.dynamic_config = directory / "dynamic.yaml"
+        self.dynamic_config.touch()
+        config = directory / "cluster.yaml"
+        config.write_text(TEMPLATE.read_text().replace("${DATASTORE}", _datastore(store, self.store)))
+        self._settings = {
+            "CONFIG": str(config),
+            "ZOOKEEPER": self.zookeeper.address,
+            "DYNAMIC_CONFIG": str(self.dynamic_config),
+            **settings,
+        }
+        first = {"frontend": port or free_port()}
+        self.hosts = [
+            self._host(service, number, first.get(service, 0) if number == 1 else 0)
+            for service, count in shape.items()
+            for number in range(1, count + 1)
+        ]
+
+    def _host(self, service: str, number: int, port: int = 0) -> Host:
+        return Host(self.directory, f"{service}-{number}", service, self._settings, port or free_port())
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def address(self) -> str:
+        """Of the first frontend."""
+        return self.of("frontend")[0].address
+
+    def of(self, service: str) -> list[Host]:
+        return [host for host in self.hosts if host.service == service]
+
+    def add(self, service: str) -> Host:
+        """One more host, not started yet."""
+        host = self._host(service, len(self.of(service)) + 1)
+        self.hosts.append(host)
+        return host
+
+    def start(self) -> None:
+        """Returns when every host serves."""
+        with ThreadPoolExecutor() as pool:
+            for started in [pool.submit(self.zookeeper.start), pool.submit(self.store.start)]:
+                started.result()
+            self._schema(self.hosts[0])
+            for host in self.hosts:
+                host.start()
+            for serving in [pool.submit(host.wait_until_serving) for host in self.hosts]:
+                serving.result()
+
+    def _schema(self, host: Host) -> None:
+        arguments = [str(BIN / "perdure"), "schema", "setup", "--config", self._settings["CONFIG"]]
+        process = Process(arguments, self.directory / "schema.log", host.environment)
+        process.start()
+        if process.wait(START_SECONDS_MAX) != 0:
+            raise RuntimeError(f"the schema could not be set up:\n{process.log_tail()}")
+
+    def stop(self) -> None:
+        """Drains every host, then ends what they stood on."""
+        with ThreadPoolExecutor() as pool:
+            for stopped in [pool.submit(host.stop) for host in self.hosts]:
+                stopped.result()
+        self.store.stop()
+        self.zookeeper.stop()
+
+    def kill(self) -> None:
+        for part in (*self.hosts, self.store, self.zookeeper):
+            part.kill()
+
+
+def _store(directory: Path, name: StoreName) -> Store:
+    kinds: dict[StoreName, type[Store]] = {"cassandra": Cassandra, "postgresql": Postgresql, "mysql": MariaDB}
+    return kinds[name](directory)
+
+
+def _datastore(name: StoreName, store: Store) -> str:
+    """The section of the configuration, at its place in the template."""
+    if name == "cassandra":
+        return f'      cassandra: {{hosts: "127.0.0.1", port: {store.port}, keyspace: perdure}}'
+    plugin, user = ("postgres12", "postgres") if name == "postgresql" else ("mysql8", "root")
+    return (
+        f'      sql: {{pluginName: {plugin}, databaseName: perdure, connectAddr: "127.0.0.1:{store.port}", '
+        f"user: {user}, maxConns: 20}}"
+    )
