@@ -15,6 +15,7 @@ from services.frontend.answers import Answers
 from services.frontend.answers_by_id import AnswersById
 from services.frontend.backends import Backends, Handlers
 from services.frontend.cluster import Cluster
+from services.frontend.metrics import counting
 from services.frontend.namespaces import Namespaces
 from services.frontend.operator import Operator
 from services.frontend.polls import Polls
@@ -53,7 +54,8 @@ def methods(backends: Backends) -> dict[str, Method]:
             for name in served_by(kind):
                 path = f"/{service}/{name}"
                 judge = starting if name in STARTS else default
-                table[path] = Method(table[path].request, getattr(handlers, _snake(name)), judge)
+                answer = counting(name, getattr(handlers, _snake(name)))
+                table[path] = Method(table[path].request, answer, judge)
     return table
 
 

@@ -12,6 +12,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.config import limits
 from services.errors import InvalidArgument
 from services.frontend.backends import Backends
+from services.frontend.metrics import listed
 from services.persistence import InvalidQuery
 from services.rpc import Call
 
@@ -73,6 +74,7 @@ class Visibility:
     async def _list(self, call: Call, query: str, page_size: int, token: bytes) -> bytes:
         most = self._config.get(limits.VISIBILITY_MAX_PAGE, call.namespace)
         size = page_size if 0 < page_size <= most else most
+        listed(call.namespace, query)
         try:
             types = self._namespaces.by_id(call.namespace_id).search_attribute_types
             records, next_token = await self._store.list_visibility(call.namespace_id, query, types, size, token)
