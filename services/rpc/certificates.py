@@ -13,10 +13,13 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from services.config import ConfigError
 from services.config.static import ClientTLS, GroupTLS, ServerTLS, SystemWorkerTLS
+
+CURVES = ("secp256r1", "secp384r1")
 
 Certificates = tuple[x509.Certificate, ...]
 
@@ -104,7 +107,8 @@ def read_pair(section: ServerTLS | SystemWorkerTLS, path: str) -> Pair | None:
     if key is None:
         raise ConfigError(f"{path}.keyFile", "nothing", f"the key of the certificate that {path} names")
     certificates = _certificates(cert)
-    if _public_key(certificates[0], cert) != _private_key(key).public_key():
+    private = _private_key(key)
+    if _public_key(certificates[0], cert) != private.public_key():
         raise ConfigError(key.key, f"{key.name}, another key", f"the key of the certificate in {cert.name}")
     return Pair(chain=cert.content, key=key.content, certificates=certificates)
 
@@ -212,8 +216,14 @@ def _public_key(certificate: x509.Certificate, given: _Given) -> object:
 
 def _private_key(given: _Given) -> PrivateKeyTypes:
     try:
-        return serialization.load_pem_private_key(given.content, password=None)
+        key = serialization.load_pem_private_key(given.content, password=None)
     except TypeError:
         raise ConfigError(given.key, f"{given.name}, encrypted", "a private key without a password") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(given.key, f"{given.name}, something else", "a private key in PEM") from None
+    # gRPC would take some others, and then no handshake with them succeeds.
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else ""
+    if not isinstance(key, rsa.RSAPrivateKey) and curve not in CURVES:
+        expected = "a kind of key that gRPC can use: RSA, or ECDSA on P-256 or P-384"
+        raise ConfigError(given.key, f"{given.name}, {curve or type(key).__name__}", expected)
+    return key

@@ -136,7 +136,11 @@ class Security:
 
 
 def _internode_client(config: TLS) -> ClientSide | None:
-    return _client(config, config.internode, "global.tls.internode.client")
+    side = _client(config, config.internode, "global.tls.internode.client")
+    if side is not None and side.pair is None:
+        expected = "a certificate in global.tls.internode.server, which these clients call"
+        raise ConfigError("global.tls.internode.client", "TLS", expected)
+    return side
 
 
 def _frontend_client(config: TLS) -> ClientSide | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.config import TLS, ConfigError
+from services.config import TLS, ConfigError, dump, for_start_dev
 from services.config.static import ClientTLS, GroupTLS, ServerTLS, SystemWorkerTLS
 from services.rpc.certificates import read_server
 from services.rpc.tls import Security
@@ -65,6 +65,10 @@ SERVER_REFUSALS: dict[str, tuple[Change, str]] = {
         lambda d, a: {"key_file": _file(d, SECRET)},
         "server.keyFile: found {d}/changed.pem, encrypted",
     ),
+    "a kind gRPC has no use for": (
+        lambda d, a: {"key_file": _file(d, pem_of(ec.generate_private_key(ec.SECP521R1())))},
+        "server.keyFile: found {d}/changed.pem, secp521r1, expected a kind of key that gRPC can use",
+    ),
     "file and data": (lambda d, a: {"cert_data": "QQ=="}, "server.certData: found global.tls.frontend.server.certFile"),
     "no base64": (lambda d, a: {"key_file": "", "key_data": "-----BEGIN"}, "server.keyData: found text that is not"),
     "no such authority": (
@@ -101,6 +105,10 @@ def test_a_server_section_that_does_not_fit(name: str, good: ServerTLS, tmp_path
         (
             TLS(internode=GroupTLS(client=ClientTLS(root_ca_files=("none.pem",)))),
             "global.tls.internode.client.rootCaFiles[0]: found none.pem: No such file",
+        ),
+        (
+            TLS(internode=GroupTLS(client=ClientTLS(force_tls=True))),
+            "global.tls.internode.client: found TLS, expected a certificate in global.tls.internode.server",
         ),
         (
             TLS(system_worker=SystemWorkerTLS(cert_file="none.pem", key_file="none.key")),
@@ -151,3 +159,11 @@ def test_an_override_that_would_never_be_shown(good: ServerTLS, tmp_path: Path, 
     override = replace(good, cert_file=str(cert), key_file=str(key))
     with pytest.raises(ConfigError, match="a name that the certificate of server lacks"):
         Security(TLS(frontend=GroupTLS(server=good, host_overrides={"a.example": override})), SystemClock())
+
+
+def test_a_key_in_the_configuration_is_not_shown() -> None:
+    config = for_start_dev()
+    server = ServerTLS(cert_data="shown", key_data="hidden")
+    shown = dump(replace(config, global_=replace(config.global_, tls=TLS(frontend=GroupTLS(server=server)))))
+    assert "shown" in shown
+    assert "hidden" not in shown
