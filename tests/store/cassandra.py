@@ -12,7 +12,8 @@ from services.persistence.cassandra.connect import connect
 from tests.parts.cassandra import Cassandra
 
 KEYSPACE = "perdure"
-TABLES = ("shard", "history", "queue", "namespace", "cluster")
+VISIBILITY = ("visibility", "visibility_hour", "visibility_run", "visibility_workflow")
+TABLES = ("shard", "history", "queue", "namespace", "cluster", *VISIBILITY)
 GIVE_UP = timedelta(seconds=1)
 
 

@@ -1,12 +1,14 @@
 """From the configuration's cassandra section to a session: where the nodes are, who we are, and what is trusted."""
 
 import asyncio
+import socket
 import ssl
 from typing import Any
 
 from cassandra import AuthenticationFailed, ConsistencyLevel, InvalidRequest, ProtocolVersion, UnresolvableContactPoints  # type: ignore[import-untyped]  # no stubs
 from cassandra.auth import PlainTextAuthProvider  # type: ignore[import-untyped]  # no stubs
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable  # type: ignore[import-untyped]  # no stubs
+from cassandra.io.libevreactor import LibevConnection  # type: ignore[import-untyped]  # no stubs
 from cassandra.policies import (  # type: ignore[import-untyped]  # no stubs
     AddressTranslator,
     DCAwareRoundRobinPolicy,
@@ -65,6 +67,8 @@ def _options(config: Cassandra) -> dict[str, object]:
         "address_translator": _translator(config),
         "execution_profiles": _profiles(config, hosts),
         "ssl_context": tls_context(config.tls),
+        "connection_class": Connection,
+        "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         "compression": False,  # costs more time than the network does
     }
     if config.user:
@@ -127,6 +131,14 @@ def _as_store_error(config: Cassandra, error: Exception) -> StoreError:
         if isinstance(cause, ssl.SSLError):
             return StoreError(f"{place}: tls: {cause}")
     return StoreUnavailable(f"{place}: {'; '.join(str(cause) for cause in causes)}")
+
+
+class Connection(LibevConnection):  # type: ignore[misc]  # the driver has no types
+    """Sends a request in one piece. In the driver's pieces of 4 KiB, and without TCP_NODELAY, the second one waits
+    40 ms for the node's delayed acknowledgement of the first.
+    """
+
+    out_buffer_size = 1 << 16
 
 
 class RetryReads(RetryPolicy):  # type: ignore[misc]  # the driver has no types

@@ -18,8 +18,8 @@ from services.persistence.cassandra.commits import Places
 from services.persistence.interface import Commit, HistoryBatch, StoreError, UnknownOutcome
 
 # A batch in the shard's own partition costs no round trip of its own, but is written three times (docs/cassandra.md).
-INLINE_BYTES_MAX = 4096
-INLINE_EVENTS_MAX = 256  # of a run: later ones would make the shard's partition grow with long histories
+INLINE_BYTES_MAX = 8192
+INLINE_EVENTS_MAX = 128  # of a run: later ones would make the shard's partition grow with long histories
 
 BUCKET_EVENTS = 4096  # in one partition of `history`
 PART_BYTES_MAX = 1 << 20

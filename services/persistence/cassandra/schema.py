@@ -80,6 +80,45 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         )
         """,
         "CREATE TABLE IF NOT EXISTS cluster (key text PRIMARY KEY, value blob)",
+        """
+        CREATE TABLE IF NOT EXISTS visibility (
+            namespace_id text,
+            is_open boolean,
+            hour int,
+            place blob,
+            record text,
+            info blob,
+            PRIMARY KEY ((namespace_id, is_open, hour), place)
+        ) WITH compaction = {'class': 'LeveledCompactionStrategy'}
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS visibility_hour (
+            namespace_id text,
+            is_open boolean,
+            hour int,
+            PRIMARY KEY (namespace_id, is_open, hour)
+        ) WITH CLUSTERING ORDER BY (is_open DESC, hour DESC)
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS visibility_run (
+            namespace_id text,
+            run_id text,
+            version bigint,
+            workflow_id text,
+            is_open boolean,
+            hour int,
+            place blob,
+            PRIMARY KEY ((namespace_id, run_id), version)
+        ) WITH compaction = {'class': 'LeveledCompactionStrategy'}
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS visibility_workflow (
+            namespace_id text,
+            workflow_id text,
+            run_id text,
+            PRIMARY KEY ((namespace_id, workflow_id), run_id)
+        ) WITH compaction = {'class': 'LeveledCompactionStrategy'}
+        """,
     ),
 }
 VERSION = max(MIGRATIONS)

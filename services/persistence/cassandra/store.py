@@ -7,6 +7,7 @@ from services.persistence.cassandra.client import Client
 from services.persistence.cassandra.namespaces import Namespaces
 from services.persistence.cassandra.queues import Queues
 from services.persistence.cassandra.shards import Shards
+from services.persistence.cassandra.visibility import Visibility
 from services.persistence.interface import (
     BacklogTask,
     Commit,
@@ -24,6 +25,7 @@ from services.persistence.interface import (
     TaskRow,
     VisibilityRecord,
 )
+from services.runtime import SystemClock
 
 
 class CassandraStore:
@@ -34,6 +36,7 @@ class CassandraStore:
         self._shards = Shards(client)
         self._queues = Queues(client)
         self._namespaces = Namespaces(client)
+        self._visibility = Visibility(client, SystemClock())
         self._closed = False
         self._accepted = 0
         self._none_left = asyncio.Event()
@@ -149,17 +152,19 @@ class CassandraStore:
     # What lists and counts read
 
     async def upsert_visibility(self, records: Sequence[VisibilityRecord]) -> None:
-        raise NotImplementedError
+        with self:
+            await asyncio.gather(*[self._visibility.upsert(record) for record in records])
 
     async def delete_visibility(self, namespace_id: str, run_id: str) -> None:
-        raise NotImplementedError
+        with self:
+            await self._visibility.delete(namespace_id, run_id)
 
     async def list_visibility(
         self, namespace_id: str, query: str, types: SearchAttributeTypes, page_size: int, after: bytes
     ) -> tuple[Sequence[VisibilityRecord], bytes]:
-        raise NotImplementedError
+        return await self._visibility.list_page(namespace_id, query, types, page_size, after)
 
     async def count_visibility(
         self, namespace_id: str, query: str, types: SearchAttributeTypes
     ) -> Sequence[tuple[Sequence[object], int]]:
-        raise NotImplementedError
+        return await self._visibility.count(namespace_id, query, types)
