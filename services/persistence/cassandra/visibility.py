@@ -1,0 +1,278 @@
+"""Lists and counts on Cassandra: for clusters without a store that can search.
+
+Runs lie in the order of lists, in a partition for each hour: of their start while they are open, then of their close.
+Which hours there are is a list of its own. Filters are judged here, row by row, after WorkflowId, RunId or the status
+have narrowed down where to look.
+
+All writes are plain. Their timestamp is the version of the record, so that an older one never replaces a newer one.
+"""
+
+# ruff: noqa: S608 - what is put into CQL texts here are constants of this room; values are always bound
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import fields
+from typing import NamedTuple, TypeAlias
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+
+from services.persistence.cassandra.client import Client
+from services.persistence.interface import (
+    InvalidQuery,
+    SearchAttributeTypes,
+    VisibilityRecord,
+)
+from services.persistence.visibility_match import equals, matches
+from services.persistence.visibility_query import Condition, parse
+from services.persistence.visibility_values import STATUS_NAMES
+from services.runtime import Clock
+
+HOUR_NS = 3_600 * 10**9
+LATEST = 2**63 - 1  # what times are subtracted from, so that the latest comes first
+NUMBER_BYTES = 8
+EVER = 2**62  # a timestamp that no version reaches
+
+# Reads begin small, for the first page of a list, and double up to these, for counts.
+ROWS_PER_READ_MIN, ROWS_PER_READ_MAX = 64, 512
+HOURS_AT_ONCE_MAX = 8
+
+# An hour that was found empty is taken off the list of hours if nobody put it there lately; who writes puts it there
+# again when the last time is longer ago than this. Between the two is time for clocks that differ and slow writes.
+HOUR_WRITTEN_S = 600.0
+HOUR_KEPT_NS = HOUR_NS
+HOURS_REMEMBERED_MAX = 10_000
+
+_HOUR = "namespace_id = ? AND is_open = ? AND hour = ?"
+_SET = (
+    "INSERT INTO visibility (namespace_id, is_open, hour, place, record, info) VALUES (?, ?, ?, ?, ?, ?)"
+    " USING TIMESTAMP ?"
+)
+_DROP = f"DELETE FROM visibility USING TIMESTAMP ? WHERE {_HOUR} AND place = ?"
+_READ = f"SELECT place, record, info FROM visibility WHERE {_HOUR} AND place > ? LIMIT ?"
+_READ_ONE = f"SELECT place, record, info FROM visibility WHERE {_HOUR} AND place = ?"
+_SET_HOUR = "INSERT INTO visibility_hour (namespace_id, is_open, hour) VALUES (?, ?, ?)"
+_DROP_HOUR = f"DELETE FROM visibility_hour USING TIMESTAMP ? WHERE {_HOUR}"
+_READ_HOURS = "SELECT is_open, hour FROM visibility_hour WHERE namespace_id = ?"
+_RUN = "namespace_id = ? AND run_id = ?"
+_SET_VERSION = (
+    "INSERT INTO visibility_run (namespace_id, run_id, version, workflow_id, is_open, hour, place)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+)
+_DROP_OLDER = f"DELETE FROM visibility_run USING TIMESTAMP ? WHERE {_RUN} AND version < ?"
+_DROP_RUN = f"DELETE FROM visibility_run USING TIMESTAMP ? WHERE {_RUN}"
+_READ_VERSIONS = (
+    f"SELECT version, workflow_id, is_open, hour, place FROM visibility_run WHERE {_RUN} ORDER BY version DESC"
+)
+_SET_WORKFLOW = "INSERT INTO visibility_workflow (namespace_id, workflow_id, run_id) VALUES (?, ?, ?) USING TIMESTAMP ?"
+_DROP_WORKFLOW = (
+    "DELETE FROM visibility_workflow USING TIMESTAMP ? WHERE namespace_id = ? AND workflow_id = ? AND run_id = ?"
+)
+_READ_WORKFLOW = "SELECT run_id FROM visibility_workflow WHERE namespace_id = ? AND workflow_id = ?"
+STATEMENTS = (
+    _SET,
+    _DROP,
+    _READ,
+    _READ_ONE,
+    _SET_HOUR,
+    _DROP_HOUR,
+    _READ_HOURS,
+    _SET_VERSION,
+    _DROP_OLDER,
+    _DROP_RUN,
+    _READ_VERSIONS,
+    _SET_WORKFLOW,
+    _DROP_WORKFLOW,
+    _READ_WORKFLOW,
+)
+
+_KEPT_APART = ("namespace_id", "blob")
+_FIELDS = tuple(field.name for field in fields(VisibilityRecord) if field.name not in _KEPT_APART)
+
+
+Row: TypeAlias = tuple[bytes, str, bytes]
+"""Place, record, info."""
+
+
+class Place(NamedTuple):
+    """Where a record is. Within an hour, and from one hour of the list to the next, places ascend in list order."""
+
+    is_open: bool
+    hour: int
+    place: bytes
+
+
+def place_of(record: VisibilityRecord) -> Place:
+    is_open = not record.close_time_ns
+    rank_ns = record.start_time_ns if is_open else record.close_time_ns
+    place = _latest_first(rank_ns) + _latest_first(record.start_time_ns) + record.run_id.encode()
+    return Place(is_open, rank_ns // HOUR_NS, place)
+
+
+def _latest_first(time_ns: int) -> bytes:
+    return (LATEST - time_ns).to_bytes(NUMBER_BYTES, "big")
+
+
+class Visibility:
+    """The visibility part of the store."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self._hours_written_s: dict[tuple[str, bool, int], float] = {}
+
+    async def upsert(self, record: VisibilityRecord) -> None:
+        """Says first where the version will be, then puts it there, then removes what a newer one has replaced.
+
+        Of several at once, each of which says so first, the last to look sees all and removes all but the newest.
+        """
+        namespace_id, run_id, version = record.namespace_id, record.run_id, record.version
+        place = place_of(record)
+        await self._client.write(_SET_VERSION, namespace_id, run_id, version, record.workflow_id, *place, version)
+        await self._client.write(_SET, namespace_id, *place, _encoded(record), record.blob, version)
+        await self._write_hour(namespace_id, place)
+        versions = await self._versions(namespace_id, run_id)
+        newest = versions[0][0] if versions else EVER  # none: the run was deleted meanwhile
+        kept = versions[0][2] if versions else None
+        stale = {where for _, _, where in versions} | {place}
+        await self._drop(namespace_id, (where for where in stale if where != kept), newest)
+        if len(versions) > 1:
+            await self._client.write(_DROP_OLDER, newest, namespace_id, run_id, newest)
+        elif versions:
+            await self._client.write(_SET_WORKFLOW, namespace_id, record.workflow_id, run_id, version)
+
+    async def delete(self, namespace_id: str, run_id: str) -> None:
+        versions = await self._versions(namespace_id, run_id)
+        await self._drop(namespace_id, (where for _, _, where in versions), EVER)
+        for workflow_id in {workflow_id for _, workflow_id, _ in versions}:
+            await self._client.write(_DROP_WORKFLOW, EVER, namespace_id, workflow_id, run_id)
+        await self._client.write(_DROP_RUN, EVER, namespace_id, run_id)
+
+    async def list_page(
+        self, namespace_id: str, query: str, types: SearchAttributeTypes, page_size: int, after: bytes
+    ) -> tuple[Sequence[VisibilityRecord], bytes]:
+        condition = parse(query, types).condition
+        start = _start_of(after) if after else None
+        page: list[tuple[Place, VisibilityRecord]] = []
+        async for place, record in self._found(namespace_id, condition, start):
+            if len(page) == page_size:  # one more than asked for tells whether there is a next page
+                return [record for _, record in page], _token(page[-1][0])
+            page.append((place, record))
+        return [record for _, record in page], b""
+
+    async def count(
+        self, namespace_id: str, query: str, types: SearchAttributeTypes
+    ) -> Sequence[tuple[Sequence[object], int]]:
+        parsed = parse(query, types)
+        counts: Counter[int] = Counter()
+        async for _, record in self._found(namespace_id, parsed.condition, None):
+            counts[record.status] += 1
+        if not parsed.group_by:
+            return [((), counts.total())]
+        return [((STATUS_NAMES[status],), number) for status, number in counts.items()]
+
+    async def _found(
+        self, namespace_id: str, condition: Condition | None, after: Place | None
+    ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
+        """What the filter finds, in list order, after a place."""
+        workflow_id, run_id = equals(condition, "WorkflowId"), equals(condition, "RunId")
+        if isinstance(run_id, str):
+            candidates = self._of_runs(namespace_id, [run_id])
+        elif isinstance(workflow_id, str):
+            answer = await self._client.read(_READ_WORKFLOW, namespace_id, workflow_id)
+            candidates = self._of_runs(namespace_id, [run_id for (run_id,) in answer.rows])
+        else:
+            candidates = self._of_hours(namespace_id, equals(condition, "ExecutionStatus"), after)
+        async for place, record in candidates:
+            if (after is None or _order(place) > _order(after)) and matches(condition, record):
+                yield place, record
+
+    async def _of_runs(
+        self, namespace_id: str, run_ids: Sequence[str]
+    ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
+        versions = await asyncio.gather(*[self._versions(namespace_id, run_id) for run_id in run_ids])
+        places = sorted((each[0][2] for each in versions if each), key=_order)
+        answers = await asyncio.gather(*[self._client.read(_READ_ONE, namespace_id, *place) for place in places])
+        for place, answer in zip(places, answers, strict=True):
+            for _, text, info in answer.rows:
+                yield place, _decoded(namespace_id, text, info)
+
+    async def _of_hours(
+        self, namespace_id: str, status: object, after: Place | None
+    ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
+        answer = await self._client.read(_READ_HOURS, namespace_id)
+        running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+        hours = [(is_open, hour) for is_open, hour in answer.rows if status is None or is_open is (status == running)]
+        if after is not None:
+            hours = [hour for hour in hours if hour <= after[:2]]  # they descend
+        hours_at_once, limit = 1, ROWS_PER_READ_MIN
+        while hours:
+            some, hours = hours[:hours_at_once], hours[hours_at_once:]
+            starts = [after.place if after is not None and hour == after[:2] else b"" for hour in some]
+            reads = [self._read_hour(namespace_id, hour, at, limit) for hour, at in zip(some, starts, strict=True)]
+            for hour, rows in zip(some, await asyncio.gather(*reads), strict=True):
+                async for found in self._rest_of_hour(namespace_id, hour, rows, limit):
+                    yield found
+            hours_at_once, limit = min(hours_at_once * 2, HOURS_AT_ONCE_MAX), min(limit * 2, ROWS_PER_READ_MAX)
+
+    async def _rest_of_hour(
+        self, namespace_id: str, hour: tuple[bool, int], rows: Sequence[Row], limit: int
+    ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
+        """What an hour holds, from the rows on that were read already."""
+        while rows:
+            for place, text, info in rows:
+                yield Place(*hour, place), _decoded(namespace_id, text, info)
+            if len(rows) < limit:
+                return
+            limit = ROWS_PER_READ_MAX
+            rows = await self._read_hour(namespace_id, hour, rows[-1][0], limit)
+
+    async def _read_hour(self, namespace_id: str, hour: tuple[bool, int], start: bytes, limit: int) -> Sequence[Row]:
+        """Rows after a place. An hour that has none at all is taken off the list of hours."""
+        asked_ns = self._clock.now_ns()
+        rows = (await self._client.read(_READ, namespace_id, *hour, start, limit)).rows
+        if not rows and not start:
+            await self._client.write(_DROP_HOUR, (asked_ns - HOUR_KEPT_NS) // 1_000, namespace_id, *hour)
+        return rows
+
+    async def _versions(self, namespace_id: str, run_id: str) -> list[tuple[int, str, Place]]:
+        """The newest first."""
+        answer = await self._client.read(_READ_VERSIONS, namespace_id, run_id)
+        return [(version, workflow_id, Place(*place)) for version, workflow_id, *place in answer.rows]
+
+    async def _drop(self, namespace_id: str, places: Iterable[Place], timestamp: int) -> None:
+        for place in places:
+            await self._client.write(_DROP, timestamp, namespace_id, *place)
+
+    async def _write_hour(self, namespace_id: str, place: Place) -> None:
+        key, now_s = (namespace_id, *place[:2]), self._clock.monotonic()
+        if now_s - self._hours_written_s.get(key, -HOUR_WRITTEN_S) >= HOUR_WRITTEN_S:
+            await self._client.write(_SET_HOUR, *key)
+            if len(self._hours_written_s) > HOURS_REMEMBERED_MAX:
+                self._hours_written_s.clear()
+            self._hours_written_s[key] = now_s
+
+
+def _order(place: Place) -> tuple[bool, bytes]:
+    return not place.is_open, place.place
+
+
+def _encoded(record: VisibilityRecord) -> str:
+    return json.dumps([getattr(record, name) for name in _FIELDS], separators=(",", ":"))
+
+
+def _decoded(namespace_id: str, text: str, info: bytes) -> VisibilityRecord:
+    values = dict(zip(_FIELDS, json.loads(text), strict=True))
+    return VisibilityRecord(namespace_id=namespace_id, blob=info, **values)
+
+
+def _token(place: Place) -> bytes:
+    return json.dumps([place.is_open, place.hour, place.place.hex()]).encode()
+
+
+def _start_of(token: bytes) -> Place:
+    try:
+        is_open, hour, place = json.loads(token)
+        return Place(bool(is_open), int(hour), bytes.fromhex(place))
+    except (ValueError, TypeError) as error:
+        raise InvalidQuery("invalid page token") from error
