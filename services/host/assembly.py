@@ -27,6 +27,7 @@ from services.rpc import (
     Wire,
     ask,
     history_keys,
+    in_process,
     matching_keys,
     stand_in,
 )
@@ -66,33 +67,34 @@ class Assembly:
         self._floor, self._ports = floor, ports
         self._own_history: Late[HistoryClient] = Late()
         self._own_matching: Late[MatchingClient] = Late()
-        self.history_client = self._history_client()
-        self.matching_client = self._matching_client()
         self.matching = self._matching() if floor.runs("matching") else None
         self.history = self._history() if floor.runs("history") else None
 
-    def _history_client(self) -> HistoryClient:
-        floor, own = self._floor, self._own_history.client()
+    def _history_client(self, caller: ServiceName) -> HistoryClient:
+        floor, own = self._floor, ask(self._own_history.client())
+        here = in_process(own, caller=caller, service=HISTORY_SERVICE, clock=floor.clock)
         if not floor.is_cluster:
-            return own
+            return stand_in(HistoryClient, HISTORY, here)  # type: ignore[type-abstract]  # a protocol
         owners = RingOwners(floor.membership, "history")
         router = Router(
             owners,
             history_keys(floor.cluster.shard_count),
-            self._connect("history", HISTORY_SERVICE, ask(own)),
+            self._connect("history", HISTORY_SERVICE, here, caller),
             floor.clock,
         )
         return stand_in(HistoryClient, HISTORY, router.send)  # type: ignore[type-abstract]  # a protocol
 
-    def _matching_client(self) -> MatchingClient:
-        floor, own = self._floor, self._own_matching.client()
+    def _matching_client(self, caller: ServiceName) -> MatchingClient:
+        floor, own = self._floor, ask(self._own_matching.client())
+        here = in_process(own, caller=caller, service=MATCHING_SERVICE, clock=floor.clock)
         if not floor.is_cluster:
-            return own
+            return stand_in(MatchingClient, MATCHING, here)  # type: ignore[type-abstract]  # a protocol
         owners = RingOwners(floor.membership, "matching")
-        router = Router(owners, matching_keys, self._connect("matching", MATCHING_SERVICE, ask(own)), floor.clock)
+        connect = self._connect("matching", MATCHING_SERVICE, here, caller)
+        router = Router(owners, matching_keys, connect, floor.clock)
         return stand_in(MatchingClient, MATCHING, router.send)  # type: ignore[type-abstract]  # a protocol
 
-    def _connect(self, service: ServiceName, name: str, here: Send) -> Callable[[str], Send]:
+    def _connect(self, service: ServiceName, name: str, here: Send, caller: ServiceName) -> Callable[[str], Send]:
         """What is owned by this very process is called directly."""
         own = self._floor.own.get(service) if self._floor.runs(service) else None
         network, ways = self._floor.network, dict[str, Send]()
@@ -100,7 +102,7 @@ class Assembly:
         def connect(address: str) -> Send:
             way = ways.get(address)
             if way is None:
-                way = ways[address] = here if address == own else network.to(address, name)
+                way = ways[address] = here if address == own else network.to(address, name, caller)
             return way
 
         return connect
@@ -108,7 +110,7 @@ class Assembly:
     def _matching(self) -> MatchingService:
         floor = self._floor
         matching = MatchingService(
-            floor.store, self.history_client, floor.clock, floor.chance, matching_settings(floor.dynamic)
+            floor.store, self._history_client("matching"), floor.clock, floor.chance, matching_settings(floor.dynamic)
         )
         self._own_matching.bind(matching)
         return matching
@@ -120,10 +122,10 @@ class Assembly:
             membership=floor.membership,
             address=floor.own["history"],
         )
-        peers = self.history_client if floor.is_cluster else None
+        peers = self._history_client("history") if floor.is_cluster else None
         history = HistoryService(
             floor.store,
-            self.matching_client,
+            self._matching_client("history"),
             floor.namespaces,
             floor.clock,
             floor.chance,
@@ -149,8 +151,8 @@ class Assembly:
     def _backends(self) -> frontend.Backends:
         floor = self._floor
         return frontend.Backends(
-            history=self.history_client,
-            matching=self.matching_client,
+            history=self._history_client("frontend"),
+            matching=self._matching_client("frontend"),
             namespaces=floor.namespaces,
             visibility=floor.store,
             config=floor.dynamic,

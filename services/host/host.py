@@ -11,17 +11,18 @@ import uvloop
 from services.config import ConfigError, DynamicConfig, ServerConfig, ServiceName
 from services.host.assembly import Assembly, Floor
 from services.host.errors import CannotStart
-from services.host.facts import bootstrap, cluster_facts
+from services.host.facts import bootstrap, cluster_facts, kind_of
 from services.host.members import addresses, membership_of
 from services.host.ports import Ports
 from services.host.stores import check_store, open_store
 from services.membership import Membership
 from services.namespaces import NamespaceRegistry
 from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable
+from services.persistence.measured import measured, name_namespaces
 from services.rpc.network import Network
 from services.rpc.tls import Security
 from services.runtime import Clock, SystemChance, SystemClock
-from services.telemetry import get_logger
+from services.telemetry import get_logger, show_process
 
 GRACE_S = 2.0  # calls that are still under way after it are cancelled
 SERVICES: tuple[ServiceName, ...] = ("frontend", "history", "matching", "worker")
@@ -74,6 +75,7 @@ async def _serve(config: ServerConfig) -> None:
         watching = asyncio.create_task(security.watch())
         process.callback(watching.cancel)
         network = Network(clock, security.internode_client)
+        show_process(config.run_services, loop)
         starting = asyncio.create_task(_start(config, dynamic, clock, ports, network, process))
         stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,10 +113,12 @@ async def _start(
 ) -> None:
     """Builds and starts everything; what must be stopped is put on `process`, last first."""
     chance = SystemChance()
-    store = await _open(config, clock)
+    lists = kind_of(config, config.persistence.visibility_store or config.persistence.default_store)
+    store = measured(await _open(config, clock), clock, config.run_services, lists)
     process.push_async_callback(store.close)
     cluster = await cluster_facts(config, store, chance)
     namespaces = NamespaceRegistry(store, clock, chance, dynamic, cluster.cluster_name)
+    name_namespaces(store, namespaces.name_of)
     await bootstrap(config, namespaces)
     own = addresses(config, dict.fromkeys(config.run_services, 0) | ports.ports)
     membership = membership_of(config, own, clock, chance)
