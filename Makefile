@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PORT := 7233
 DATA := .data/perdure.db
 
-.PHONY: help setup parts run demo test test-quick conformance bench lint proto clean
+.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance bench lint proto clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ parts: ## install the real parts that tests run: ZooKeeper, Cassandra, PostgreSQ
 run: setup ## serve on 127.0.0.1:7233, data in .data/perdure.db (PORT=..., DATA=...)
 	@mkdir -p $(dir $(DATA))
 	@exec $(BIN)/perdure server start-dev --ip 127.0.0.1 --port $(PORT) --db-filename $(DATA)
+
+cluster: setup parts ## start a whole cluster on loopback: ZooKeeper, Cassandra, 8 hosts (CLUSTER="--store postgresql")
+	@$(BIN)/python -m scripts.cluster start $(CLUSTER)
+
+cluster-stop: setup ## drain and stop it; data stays in .data/cluster
+	@$(BIN)/python -m scripts.cluster stop
 
 demo: setup ## move money, kill the server in the middle, show that nothing is lost
 	@$(BIN)/python scripts/demo.py
