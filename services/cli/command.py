@@ -2,6 +2,7 @@
 
 import click
 
+from services.cli.schema import schema
 from services.cli.start import start
 from services.cli.start_dev import start_dev
 
@@ -19,6 +20,7 @@ def server() -> None:
 
 server.add_command(start_dev)
 server.add_command(start)
+perdure.add_command(schema)
 
 
 def main() -> None:

@@ -1,10 +1,16 @@
-"""The stores that a configuration chooses: one for everything, or another one for lists."""
+"""The stores that a configuration chooses: one for everything, or another one for lists. And their schemas."""
 
-from services.config import ConfigError, DataStore, ServerConfig
-from services.persistence import Store
-from services.persistence.cassandra import open_cassandra
-from services.persistence.postgresql import open_postgresql
+from typing import Any, cast
+
+from services.config import SQL, ConfigError, DataStore, ServerConfig
+from services.persistence import Store, VisibilityStore
+from services.persistence.cassandra import CassandraSchema, open_cassandra
+from services.persistence.mysql import mysql_schema, open_mysql
+from services.persistence.postgresql import open_postgresql, postgresql_schema
+from services.persistence.schema import Schema
 from services.persistence.sqlite import open_sqlite
+
+LISTS = frozenset(name for name in vars(VisibilityStore) if not name.startswith("_"))
 
 
 def chosen_stores(config: ServerConfig) -> dict[str, DataStore]:
@@ -20,12 +26,52 @@ def check_store(config: ServerConfig) -> None:
     """Raises ConfigError for a store that this configuration cannot have."""
     for key, store in chosen_stores(config).items():
         if store.sql is None and store.cassandra is None:
-            raise ConfigError(f"persistence.{key}", "elasticsearch", "sqlite, postgres12, mysql8 or cassandra")
+            kind = "elasticsearch" if store.elasticsearch is not None else "customDatastore"
+            raise ConfigError(f"persistence.{key}", kind, "sqlite, postgres12, mysql8 or cassandra")
 
 
 async def open_store(config: ServerConfig) -> Store:
     """Raises StoreUnavailable while the store is not there, and SchemaMismatch, StoreInUse, StoreError."""
-    return await _open(chosen_stores(config)["defaultStore"])
+    chosen = chosen_stores(config)
+    rest = chosen["defaultStore"]
+    lists = chosen.get("visibilityStore", rest)
+    if _database(rest) == _database(lists):  # two sections that name one place: SQLite, for one, lets in one of them
+        return await _open(rest)
+    opened = await _open(rest)
+    try:
+        return cast(Store, SplitStore(opened, await _open(lists)))
+    except BaseException:
+        await opened.close()
+        raise
+
+
+class SplitStore:
+    """A `Store` of two: what lists read is in one database, and all the rest in another."""
+
+    def __init__(self, rest: Store, lists: Store) -> None:
+        self._rest, self._lists = rest, lists
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lists if name in LISTS else self._rest, name)
+
+    async def close(self) -> None:
+        await self._rest.close()
+        await self._lists.close()
+
+
+def schema_of(store: DataStore, *, replicas: int = 1) -> Schema | None:
+    """None for SQLite, where the server that opens a file sets it up. `replicas` is for a new Cassandra keyspace."""
+    if store.cassandra is not None:
+        return CassandraSchema(store.cassandra, replicas=replicas)
+    if store.sql is None:
+        raise ConfigError("persistence.datastores", "elasticsearch", "a store that Perdure keeps something in")
+    match store.sql.plugin_name:
+        case "sqlite":
+            return None
+        case "mysql8":
+            return mysql_schema(store.sql)
+        case "postgres12" | "postgres12_pgx":
+            return postgresql_schema(store.sql)
 
 
 async def _open(store: DataStore) -> Store:
@@ -33,8 +79,16 @@ async def _open(store: DataStore) -> Store:
         return await open_cassandra(store.cassandra)
     assert store.sql is not None, "checked by check_store"
     sql = store.sql
-    if sql.plugin_name == "sqlite":
-        return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
-    if sql.plugin_name == "mysql8":
-        raise ConfigError("pluginName", "mysql8", "another store for now")
-    return await open_postgresql(sql)
+    match sql.plugin_name:
+        case "sqlite":
+            return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
+        case "mysql8":
+            return await open_mysql(sql)
+        case "postgres12" | "postgres12_pgx":
+            return await open_postgresql(sql)
+
+
+def _database(store: DataStore) -> object:
+    """What is equal for two sections that mean the same database."""
+    sql: SQL | None = store.sql
+    return store if sql is None else (sql.plugin_name, sql.connect_addr, sql.database_name, sql.in_memory)

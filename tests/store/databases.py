@@ -153,3 +153,15 @@ def postgresql_config(server: Postgresql, database: str = "perdure") -> SQL:
 async def postgresql_admin(config: SQL) -> asyncpg.Connection:
     host, _, port = config.connect_addr.partition(":")
     return await asyncpg.connect(host=host, port=int(port), user=config.user, database=config.database_name)
+
+
+async def run_sql(config: SQL, statement: str) -> None:
+    if config.plugin_name == "mysql8":
+        connection = await mysql_admin(config)
+        async with connection.cursor() as cursor:
+            await cursor.execute(statement)
+        await connection.ensure_closed()
+    else:
+        connection = await postgresql_admin(config)
+        await connection.execute(statement)
+        await connection.close()

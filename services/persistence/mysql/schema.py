@@ -10,7 +10,6 @@ from services.persistence.mysql.migrations import MIGRATIONS
 from services.persistence.mysql.text import filled
 from services.persistence.schema import check_version
 
-EXPECTED = len(MIGRATIONS)
 LOCK_S_MAX = 60
 LOCK_NAME_BYTES_MAX = 64
 _VERSION_TABLE = b"CREATE TABLE IF NOT EXISTS schema_version (id INT PRIMARY KEY, version INT NOT NULL)"
@@ -19,11 +18,13 @@ _VERSION_TABLE = b"CREATE TABLE IF NOT EXISTS schema_version (id INT PRIMARY KEY
 class MysqlSchema:
     """Implements `Schema`. The version is written last of all: until then there is none, or the older one."""
 
-    expected = EXPECTED
-
     def __init__(self, config: SQL) -> None:
         self._driver = MysqlDriver(config)
         self.place = self._driver.place
+
+    @property
+    def expected(self) -> int:
+        return len(MIGRATIONS)
 
     async def version(self) -> int | None:
         try:
@@ -44,8 +45,8 @@ class MysqlSchema:
 
     async def update(self) -> None:
         stored = await self.version()
-        if stored is None or stored > EXPECTED:
-            check_version(self.place, stored, EXPECTED)
+        if stored is None or stored > self.expected:
+            check_version(self.place, stored, self.expected)
         async with self._session(self._driver.database) as session, self._lock(session):
             await self._migrate(session, await _version(session) or 0)
 
@@ -55,7 +56,7 @@ class MysqlSchema:
         for version, statements in enumerate(MIGRATIONS[stored:], stored + 1):
             for statement in statements:
                 await session.write(statement.strip().encode())
-            if stored or version == EXPECTED:
+            if stored or version == self.expected:
                 await session.write(filled("REPLACE INTO schema_version VALUES (1, ?)", version))
 
     @asynccontextmanager

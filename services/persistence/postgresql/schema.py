@@ -7,8 +7,6 @@ from services.persistence.postgresql.driver import PostgresqlDriver, failure
 from services.persistence.postgresql.migrations import MIGRATIONS
 from services.persistence.schema import check_version
 
-EXPECTED = len(MIGRATIONS)
-
 # Held while the schema changes, so that of many who start at once one does it and the others find it done.
 _LOCK = "SELECT pg_advisory_xact_lock(1885696612, -1)"
 _VERSION_TABLE = "CREATE TABLE schema_version (version int NOT NULL)"
@@ -18,11 +16,13 @@ MAINTENANCE_DATABASE = "postgres"
 class PostgresqlSchema:
     """Implements `Schema`. Each step and its version become true together: DDL is transactional here."""
 
-    expected = EXPECTED
-
     def __init__(self, config: SQL) -> None:
         self._driver = PostgresqlDriver(config)
         self.place = self._driver.place
+
+    @property
+    def expected(self) -> int:
+        return len(MIGRATIONS)
 
     async def version(self) -> int | None:
         try:
@@ -46,8 +46,8 @@ class PostgresqlSchema:
 
     async def update(self) -> None:
         stored = await self.version()
-        if stored is None or stored > EXPECTED:
-            check_version(self.place, stored, EXPECTED)
+        if stored is None or stored > self.expected:
+            check_version(self.place, stored, self.expected)
         await self._migrate(await self._driver.connect(), from_nothing=False)
 
     async def _migrate(self, connection: asyncpg.Connection, *, from_nothing: bool) -> None:
@@ -97,7 +97,7 @@ async def _step_txn(connection: asyncpg.Connection) -> bool:
     """Takes the schema one version up. False when there was nothing to do."""
     stored = await version_txn(connection)
     assert stored is not None, "there is a schema"
-    if stored >= EXPECTED:
+    if stored >= len(MIGRATIONS):
         return False
     await connection.execute(MIGRATIONS[stored])
     await connection.execute("UPDATE schema_version SET version = $1", stored + 1)
