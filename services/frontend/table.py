@@ -1,7 +1,7 @@
 """The frontend's calls, and what answers each: read from the handler classes, so that no list can lie."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, Final, NoReturn
@@ -35,6 +35,12 @@ ABOUT_THE_CLUSTER: Final = (Namespaces, Cluster)
 OPERATOR: Final = (Operator,)
 # Refused where a namespace is deprecated: they may start a workflow.
 STARTS: Final = frozenset(("StartWorkflowExecution", "SignalWithStartWorkflowExecution", "ExecuteMultiOperation"))
+# What metrics call a call, where that depends on the request.
+OPERATIONS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "GetWorkflowExecutionHistory": lambda request: (
+        "PollWorkflowExecutionHistory" if request.wait_new_event else "GetWorkflowExecutionHistory"
+    ),
+}
 
 
 def methods(backends: Backends) -> dict[str, Method]:
@@ -55,7 +61,7 @@ def methods(backends: Backends) -> dict[str, Method]:
                 path = f"/{service}/{name}"
                 judge = starting if name in STARTS else default
                 answer = counting(name, getattr(handlers, _snake(name)))
-                table[path] = Method(table[path].request, answer, judge)
+                table[path] = Method(table[path].request, answer, judge, OPERATIONS.get(name))
     return table
 
 

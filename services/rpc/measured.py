@@ -15,6 +15,7 @@ CLIENT_REQUESTS = Counter("client_requests", CLIENT_LABELS, "Calls to another se
 CLIENT_ERRORS = Counter("client_errors", (*CLIENT_LABELS, "error_type"), "Those that failed.")
 CLIENT_LATENCY = Histogram("client_latency", CLIENT_LABELS, "How long they took.")
 
+POLL: Final = "poll_"
 ROLES: Final = {HISTORY_SERVICE: "history", MATCHING_SERVICE: "matching"}
 # Where the reference has another name for what one of our methods does.
 NAMES: Final[Mapping[str, str]] = {
@@ -40,6 +41,25 @@ def error_type(error: BaseException) -> str:
     if isinstance(error, ServiceError):
         return f"serviceerror_{type(error).__name__}"
     return "serviceerror_Canceled" if not isinstance(error, Exception) else "serviceerror_Unknown"
+
+
+CALLERS_OWN: Final = frozenset(  # gRPC statuses
+    (
+        "CANCELLED",
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "FAILED_PRECONDITION",
+        "PERMISSION_DENIED",
+    )
+)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether the server failed, rather than refused."""
+    if isinstance(error, ServiceError):
+        return error.code.name not in CALLERS_OWN
+    return isinstance(error, Exception)
 
 
 @final
@@ -107,13 +127,16 @@ def answering(send: Send, *, service: str, clock: Clock) -> Send:
         metrics.started()
         began = clock.monotonic()
         failed: str | None = None
+        ours = False
         try:
             return await send(wire, call, request)
         except BaseException as error:
-            failed = error_type(error)
+            failed, ours = error_type(error), is_ours(error)
+            if wire.name.startswith(POLL) and not isinstance(error, Exception):
+                failed = None  # a poll whose worker left is none that failed
             raise
         finally:
-            metrics.ended(clock.monotonic() - began, failed)
+            metrics.ended(clock.monotonic() - began, failed, ours=ours)
 
     return measured
 

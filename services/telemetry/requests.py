@@ -7,7 +7,7 @@ from services.telemetry.metrics import UNKNOWN_NAMESPACE, Counter, Gauge, Histog
 CALL_LABELS = ("operation", "namespace", "service_name")
 
 SERVICE_REQUESTS = Counter("service_requests", CALL_LABELS)
-SERVICE_ERRORS = Counter("service_errors", CALL_LABELS)
+SERVICE_ERRORS = Counter("service_errors", CALL_LABELS, "Calls that the server failed")
 SERVICE_ERROR_WITH_TYPE = Counter("service_error_with_type", (*CALL_LABELS, "error_type"))
 SERVICE_LATENCY = Histogram("service_latency", CALL_LABELS)
 SERVICE_PENDING_REQUESTS = Gauge("service_pending_requests", CALL_LABELS)
@@ -36,12 +36,16 @@ class CallMetrics:
         self._requests.inc()
         self._pending.inc()
 
-    def ended(self, seconds: float, error_type: str | None = None) -> None:
-        """It was answered after `seconds`: well, or with an error such as `serviceerror_NotFound`."""
+    def ended(self, seconds: float, error_type: str | None = None, *, ours: bool = False) -> None:
+        """It was answered after `seconds`: well, or with an error such as `serviceerror_NotFound`.
+
+        `ours`: the server failed; an error that is the caller's, as NotFound is, counts by its type alone.
+        """
         self._pending.dec()
         self._latency.observe(seconds)
         if error_type is not None:
-            self._errors.inc()
+            if ours:
+                self._errors.inc()
             SERVICE_ERROR_WITH_TYPE.bind(**self._labels, error_type=error_type).inc()
 
 

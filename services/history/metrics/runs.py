@@ -1,6 +1,6 @@
 """Runs: what each transaction changed, how large they are, and how they end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -8,7 +8,9 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from services.history.core.decision import Decision
 from services.history.core.run import Run
 from services.history.metrics.names import ACTIVE, ARCHETYPE, SERVICE, UNVERSIONED, NameOf, shown
-from services.persistence import RunWrite
+from services.history.shard import category_of
+from services.persistence import RunWrite, TaskCategory
+from services.protos.run_pb2 import Task
 from services.telemetry import BYTES_BUCKETS, COUNT_BUCKETS, BoundCounter, BoundHistogram, Counter, Histogram
 
 _RUN: Final = ("operation", "namespace", "service_name")
@@ -26,6 +28,12 @@ STATE_SIZE = Histogram("mutable_state_size", _STATE, "Bytes of state that one tr
 STORED_SIZE = Histogram(
     "persisted_mutable_state_size", ("archetype", "operation", "service_name"), buckets=BYTES_BUCKETS
 )
+TASKS = Histogram("task_count", (*_STATE, "task_category"), "Outbox tasks of one transaction", buckets=COUNT_BUCKETS)
+CATEGORIES: Final = {
+    TaskCategory.IMMEDIATE: "transfer",
+    TaskCategory.TIMER: "timer",
+    TaskCategory.VISIBILITY: "visibility",
+}
 PENDING: Final = tuple(
     Histogram(name, _STATE, buckets=COUNT_BUCKETS)
     for name in (
@@ -72,12 +80,16 @@ class _Stats:
         self.end_events = HISTORY_COUNT.bind(**run, operation=ENDED)
         self.info_size, self.state_size = INFO_SIZE.bind(**state), STATE_SIZE.bind(**state)
         self.stored_size = STORED_SIZE.bind(archetype=ARCHETYPE, operation="WorkflowContext", service_name=SERVICE)
+        self.tasks = {number: TASKS.bind(**state, task_category=name) for number, name in CATEGORIES.items()}
         self.pending = tuple(family.bind(**state) for family in PENDING)
         self.ends: dict[tuple[int, str, str], tuple[BoundCounter, BoundHistogram]] = {}
 
-    def changed(self, write: RunWrite, run: Run) -> None:
+    def changed(self, write: RunWrite, run: Run, tasks: Sequence[Task]) -> None:
         """A transaction wrote the run."""
         info = run.info
+        categories = [category_of(task.kind) for task in tasks]
+        for category in set(categories):
+            self.tasks[category].observe(categories.count(category))
         self.transitions.observe(info.state_transitions)
         self.written_bytes.observe(sum([len(batch.blob) for batch in write.batches]))
         self.written_events.observe(sum([batch.next_event_id - batch.first_event_id for batch in write.batches]))
@@ -109,7 +121,7 @@ class RunMetrics:
         stats = self._stats.get(info.namespace_id)
         if stats is None:
             stats = self._stats[info.namespace_id] = _Stats(shown(self._name_of, info.namespace_id))
-        stats.changed(write, run)
+        stats.changed(write, run, decision.tasks)
         if write.expected_version:
             stats.run_bytes.observe(info.history_bytes)
             stats.run_events.observe(info.next_event_id - 1)

@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from services.config import DynamicConfig, limits
 from services.errors import NamespaceNotFound, ServiceError, Unavailable, Unimplemented, Unknown
 from services.rpc.call import Call
+from services.rpc.measured import is_ours
 from services.rpc.server.health import NAMES, Health
 from services.rpc.server.method import Method, Reply
 from services.rpc.server.reflection import PATHS, Reflection
@@ -137,7 +138,7 @@ class Server:
 
         async def serve(payload: bytes, context: Context, span: CallSpan | None = None) -> bytes:
             began = clock.monotonic()
-            operation, namespace, error_type = name, "", None
+            operation, namespace, error_type, ours = name, "", None, False
             try:
                 request = _read(method.request, payload, bytes_max)
                 if span is not None:
@@ -164,17 +165,17 @@ class Server:
                     raise refused
                 return _written(await answer(call, request))
             except asyncio.CancelledError:  # the client left, or its deadline passed
-                error_type = "serviceerror_Canceled"
+                error_type = None if name.startswith("Poll") else "serviceerror_Canceled"
                 raise
             except Exception as error:
                 shown = self._shown(error, operation, namespace)
-                error_type = f"serviceerror_{type(shown).__name__}"
+                error_type, ours = f"serviceerror_{type(shown).__name__}", is_ours(shown)
                 if span is not None:
                     span.answered(code_of(shown).name)
                 await context.abort(code_of(shown), shown.message, trailers_of(shown, internal=internal))
             finally:
                 self._end_call()
-                metrics.ended(clock.monotonic() - began, error_type)
+                metrics.ended(clock.monotonic() - began, error_type, ours=ours)
 
         spans = tracer(service)
         return serve if spans is None else _traced(serve, spans, path)

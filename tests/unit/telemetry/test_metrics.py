@@ -109,11 +109,13 @@ def test_a_call_is_counted_from_start_to_end() -> None:
     call.ended(0.003)
     call.started()
     call.ended(0.2, "serviceerror_NotFound")
+    call.started()
+    call.ended(1, "serviceerror_Internal", ours=True)
     assert SERVICE_PENDING_REQUESTS.bind(**labels).value == 0
-    assert SERVICE_REQUESTS.bind(**labels).value == 2
+    assert SERVICE_REQUESTS.bind(**labels).value == 3
     assert SERVICE_ERRORS.bind(**labels).value == 1
     assert SERVICE_ERROR_WITH_TYPE.bind(**labels, error_type="serviceerror_NotFound").value == 1
-    assert SERVICE_LATENCY.bind(**labels).sum == pytest.approx(0.203)
+    assert SERVICE_LATENCY.bind(**labels).sum == pytest.approx(1.203)
 
 
 def test_metrics_are_served_with_the_processs_own(registry: Registry) -> None:
