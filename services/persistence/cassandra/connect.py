@@ -7,7 +7,7 @@ from typing import Any
 
 from cassandra import AuthenticationFailed, ConsistencyLevel, InvalidRequest, ProtocolVersion, UnresolvableContactPoints  # type: ignore[import-untyped]  # no stubs
 from cassandra.auth import PlainTextAuthProvider  # type: ignore[import-untyped]  # no stubs
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable  # type: ignore[import-untyped]  # no stubs
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session  # type: ignore[import-untyped]  # no stubs
 from cassandra.io.libevreactor import LibevConnection  # type: ignore[import-untyped]  # no stubs
 from cassandra.policies import (  # type: ignore[import-untyped]  # no stubs
     AddressTranslator,
@@ -42,13 +42,20 @@ async def connect(config: Cassandra, keyspace: str | None) -> Client:
     except UnresolvableContactPoints as error:
         raise StoreUnavailable(f"cassandra: none of the hosts {config.hosts} has an address") from error
     try:
-        session = await asyncio.to_thread(cluster.connect, keyspace)
+        session = await asyncio.to_thread(_open, cluster, keyspace)
     except Exception as error:
         await asyncio.to_thread(cluster.shutdown)
         raise _as_store_error(config, error) from error
     session.default_fetch_size = None  # no pages: every read has a limit, and one answer is one state of a partition
     session.use_client_timestamp = False  # only the nodes' clocks order plain writes
     return Client(cluster, session)
+
+
+def _open(cluster: Cluster, keyspace: str | None) -> Session:
+    session = cluster.connect()
+    if keyspace is not None:
+        session.set_keyspace(keyspace)  # named at once, a keyspace that is missing would pass for a node that is down
+    return session
 
 
 def place_of(config: Cassandra) -> str:
