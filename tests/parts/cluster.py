@@ -22,13 +22,14 @@ from tests.processes import BIN, QUICK_RECONNECT, Process, free_port
 
 TEMPLATE = Path(__file__).with_name("cluster.yaml")
 SHAPE: Mapping[str, int] = {"frontend": 2, "history": 3, "matching": 2, "worker": 1}
+ALL = "all"
 START_SECONDS_MAX = 60.0
 StoreName = Literal["cassandra", "postgresql", "mysql"]
 Store = Cassandra | Postgresql | MariaDB
 
 
 class Host(Process):
-    """One process with one service; started again, it keeps its address."""
+    """One process with one service, or with all of them; started again, it keeps its address."""
 
     def __init__(self, directory: Path, name: str, service: str, settings: Mapping[str, str], port: int) -> None:
         self.name, self.service, self.port = name, service, port
@@ -40,7 +41,9 @@ class Host(Process):
             "PORT": str(port),
             "METRICS_PORT": str(self.metrics_port),
         }
-        arguments = [str(BIN / "perdure"), "server", "start", "--config", settings["CONFIG"], "--service", service]
+        arguments = [str(BIN / "perdure"), "server", "start", "--config", settings["CONFIG"]]
+        if service != ALL:
+            arguments += ["--service", service]
         super().__init__(arguments, directory / f"{name}.log", environment)
 
     @property
@@ -89,11 +92,11 @@ class Cluster:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.zookeeper = ZooKeeper(directory, tick_ms=500)
-        self.store: Store = _store(directory, store)
+        self.store = store_part(directory, store)
         self.dynamic_config = directory / "dynamic.yaml"
         self.dynamic_config.touch()
         config = directory / "cluster.yaml"
-        config.write_text(TEMPLATE.read_text().replace("${DATASTORE}", _datastore(store, self.store)))
+        config.write_text(TEMPLATE.read_text().replace("${DATASTORE}", datastore(store, self.store)))
         self._settings = {
             "CONFIG": str(config),
             "ZOOKEEPER": self.zookeeper.address,
@@ -142,18 +145,11 @@ class Cluster:
         with ThreadPoolExecutor() as pool:
             for started in [pool.submit(self.zookeeper.start), pool.submit(self.store.start)]:
                 started.result()
-            self._schema(self.hosts[0])
+            set_up_schema(self.hosts[0])
             for host in self.hosts:
                 host.start()
             for serving in [pool.submit(host.wait_until_serving) for host in self.hosts]:
                 serving.result()
-
-    def _schema(self, host: Host) -> None:
-        arguments = [str(BIN / "perdure"), "schema", "setup", "--config", self._settings["CONFIG"]]
-        process = Process(arguments, self.directory / "schema.log", host.environment)
-        process.start()
-        if process.wait(START_SECONDS_MAX) != 0:
-            raise RuntimeError(f"the schema could not be set up:\n{process.log_tail()}")
 
     def stop(self) -> None:
         """Drains every host, then ends what they stood on."""
@@ -168,12 +164,12 @@ class Cluster:
             part.kill()
 
 
-def _store(directory: Path, name: StoreName) -> Store:
+def store_part(directory: Path, name: StoreName) -> Store:
     kinds: dict[StoreName, type[Store]] = {"cassandra": Cassandra, "postgresql": Postgresql, "mysql": MariaDB}
     return kinds[name](directory)
 
 
-def _datastore(name: StoreName, store: Store) -> str:
+def datastore(name: StoreName, store: Store) -> str:
     """The section of the configuration, at its place in the template."""
     if name == "cassandra":
         return f'      cassandra: {{hosts: "127.0.0.1", port: {store.port}, keyspace: perdure}}'
@@ -182,3 +178,13 @@ def _datastore(name: StoreName, store: Store) -> str:
         f'      sql: {{pluginName: {plugin}, databaseName: perdure, connectAddr: "127.0.0.1:{store.port}", '
         f"user: {user}, maxConns: 20}}"
     )
+
+
+def set_up_schema(host: Host) -> None:
+    """With the configuration of a host that has not started yet."""
+    assert host.environment is not None
+    arguments = [str(BIN / "perdure"), "schema", "setup", "--config", host.environment["CONFIG"]]
+    process = Process(arguments, host.log.with_name("schema.log"), host.environment)
+    process.start()
+    if process.wait(START_SECONDS_MAX) != 0:
+        raise RuntimeError(f"the schema could not be set up:\n{process.log_tail()}")
