@@ -122,7 +122,7 @@ class Assembly:
             membership=floor.membership,
             address=floor.own["history"],
         )
-        peers = self._history_client("history") if floor.is_cluster else None
+        peers = self._history_client("history")
         history = HistoryService(
             floor.store,
             self._matching_client("history"),
