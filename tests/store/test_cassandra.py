@@ -19,6 +19,7 @@ from services.persistence import (
     StoreError,
     StoreUnavailable,
     TaskCategory,
+    VisibilityRecord,
 )
 from services.persistence.cassandra import CassandraSchema, open_cassandra
 from services.persistence.cassandra.client import Client
@@ -96,7 +97,7 @@ async def test_what_a_refused_commit_left_elsewhere_is_not_read_and_soon_gone(
     newer = await store.acquire_shard(1, "other")
     late = HistoryBatch(first_event_id=3, next_event_id=9, blob=b"z" + LARGE)
     true = HistoryBatch(first_event_id=3, next_event_id=5, blob=b"a" + LARGE)
-    outcomes = await asyncio.gather(store.commit(write_of(shard, 2, late)), store.commit(write_of(newer, 2, true)))
+    outcomes = await asyncio.gather(*[store.commit(write_of(*each)) for each in ((shard, 2, late), (newer, 2, true))])
     assert outcomes == [Outcome.FENCED, Outcome.COMMITTED]
     assert await store.read_history(1, "run", 3, EVER, 10) == [true]
     assert await store.commit(write_of(newer, 2, late)) is Outcome.RUN_CONFLICT
@@ -231,7 +232,7 @@ async def test_a_list_goes_over_hours_and_over_reads(store: Store) -> None:
     expected = [*crowded[::-1], *scattered[::-1], *closed[::-1]]
     assert (await store.list_visibility(NAMESPACE, "", TYPES, 5000, b""))[0] == expected
     assert await store.count_visibility(NAMESPACE, "", TYPES) == [((), len(expected))]
-    token, found = b"", []
+    token, found = b"", list[VisibilityRecord]()
     for page_size in itertools.count(100, 7):
         page, token = await store.list_visibility(NAMESPACE, "WorkflowType = 'Transfer'", TYPES, page_size, token)
         found += page

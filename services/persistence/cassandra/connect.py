@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from typing import Any
 
 from cassandra import AuthenticationFailed, ConsistencyLevel, InvalidRequest, ProtocolVersion, UnresolvableContactPoints  # type: ignore[import-untyped]  # no stubs
@@ -135,7 +134,7 @@ def _as_store_error(config: Cassandra, error: Exception) -> StoreError:
     for cause in causes:
         if isinstance(cause, AuthenticationFailed):
             return StoreError(f"{place}: the user or the password is refused: {cause}")
-        if isinstance(cause, ssl.SSLError):
+        if "[SSL:" in str(cause):  # the driver makes an OSError of it
             return StoreError(f"{place}: tls: {cause}")
     return StoreUnavailable(f"{place}: {'; '.join(str(cause) for cause in causes)}")
 
