@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,7 +13,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice import v1 as api
 
 from services.matching import MatchingService, MatchingSettings
-from services.persistence import BacklogTask, Outcome, QueueKey, QueueLease
+from services.persistence import BacklogTask, Outcome, QueueKey, QueueLease, UnknownOutcome
 from services.protos.history_pb2 import RecordActivityTaskStartedRequest, RecordWorkflowTaskStartedRequest
 from services.protos.matching_pb2 import AddTaskRequest, QueuedTask
 from services.rpc.call import Call
@@ -109,6 +109,7 @@ class MemoryQueues:
         self.rows: dict[QueueKey, dict[int, bytes]] = {}
         self.calls: list[str] = []
         self.failures: list[Exception] = []
+        self.lose_answers = 0  # so many appends are done and then time out
         self.gate: asyncio.Event | None = None  # when set, calls wait for it
 
     async def _enter(self, name: str) -> None:
@@ -132,6 +133,9 @@ class MemoryQueues:
         for task in tasks:
             assert task.task_id not in rows, f"task id {task.task_id} used twice"
             rows[task.task_id] = task.blob
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise UnknownOutcome("timeout")
         return Outcome.COMMITTED
 
     async def read_backlog(self, key: QueueKey, after_task_id: int, limit: int) -> Sequence[BacklogTask]:
@@ -293,3 +297,12 @@ def _hang_is_failure() -> Iterator[None]:
 @pytest.fixture
 async def matching() -> Matching:
     return Matching()
+
+
+@pytest.fixture(autouse=True)
+async def _clusters_end() -> AsyncIterator[None]:
+    yield
+    from tests.unit.matching.cluster import clusters
+
+    while clusters:
+        await clusters.pop().end()
