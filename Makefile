@@ -47,8 +47,9 @@ test-quick: setup ## run the tests that need no second server and no kills
 conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern)
 	@$(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)')
 
-bench: setup ## measure against the official dev server (BENCH="--quick" for half a minute)
-	@$(BIN)/python -m tests.bench $(BENCH)
+bench: setup ## measure against the official dev server (BENCH="--quick"; STORE=postgresql; CLUSTER=1)
+	@$(if $(STORE)$(CLUSTER),scripts/parts &&) $(BIN)/python -m tests.bench \
+	  $(if $(STORE),--store $(STORE)) $(if $(CLUSTER),--cluster) $(BENCH)
 
 lint: setup ## check style, types, imports between rooms, and generated files
 	$(BIN)/ruff check .

@@ -4,13 +4,16 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import uvloop
 
+from tests.bench.deployments import compare, deployments
 from tests.bench.load import Load
 from tests.bench.measure import Sample, drive
 from tests.bench.report import render
 from tests.bench.servers import OFFICIAL, PERDURE, serve
+from tests.parts.cluster import StoreName
 
 LOADS = [Load(1), Load(20), Load(100), Load(20, 10)]
 LOADS_QUICK = [Load(1), Load(20), Load(20, 10)]
@@ -52,6 +55,9 @@ async def measure(
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and the last line. Whatever goes wrong is raised, and no figures are printed."""
     options = _parse(arguments)
+    if options.store or options.cluster:
+        print(compare(deployments(options.store, cluster=options.cluster), options.loads, quick=options.quick))
+        return
     plan = PROFILE if options.profile else QUICK if options.quick else DEFAULT
     names = [options.only] if options.only else [OFFICIAL, PERDURE]
     loads = options.loads or (LOADS_QUICK if options.quick else LOADS)
@@ -69,6 +75,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=[OFFICIAL, PERDURE], help="run one server; the last line has its figures")
     parser.add_argument("--loads", type=_loads, help="workflows at once, such as 1,20 or 20x10 (ten activities each)")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="one round of Perdure alone, under cProfile")
+    parser.add_argument("--store", choices=get_args(StoreName), help="all services in one process on this store")
+    parser.add_argument("--cluster", action="store_true", help="a cluster, with 1 and with 3 history hosts")
     options = parser.parse_args(arguments)
     if options.profile:
         if options.only == OFFICIAL:

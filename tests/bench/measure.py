@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import grpc.aio
@@ -11,7 +12,7 @@ import psutil
 
 from tests.bench.customers import Customers
 from tests.bench.load import Load
-from tests.bench.servers import Server
+from tests.bench.servers import STORE, Server
 from tests.bench.worker import Worker
 
 DRIVE_TIMEOUT_S = 120.0
@@ -27,6 +28,7 @@ class Sample:
     server_cpu_s: float
     driver_cpu_s: float
     latencies_s: list[float]
+    parts_cpu_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def throughput(self) -> float:
@@ -45,15 +47,20 @@ class Meters(NamedTuple):
     """Running totals at one instant; two readings bound a window."""
 
     at_s: float
-    server_cpu_s: float
+    parts_cpu_s: Mapping[str, float]
     driver_cpu_s: float
     closed: int
 
     @classmethod
-    def read(cls, server: psutil.Process, closed: int) -> "Meters":
-        tree = [server, *server.children(recursive=True)]
-        times = [process.cpu_times() for process in tree]
-        return cls(time.perf_counter(), sum(t.user + t.system for t in times), time.process_time(), closed)
+    def read(cls, server: Server, closed: int) -> "Meters":
+        parts = {part: sum(map(_cpu_s, processes)) for part, processes in server.processes.items()}
+        return cls(time.perf_counter(), parts, time.process_time(), closed)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    tree = [process, *process.children(recursive=True)]
+    times = [each.cpu_times() for each in tree]
+    return sum(t.user + t.system for t in times)
 
 
 async def drive(server: Server, load: Load, *, warm_up_s: float, window_s: float) -> Sample:
@@ -74,17 +81,19 @@ async def drive(server: Server, load: Load, *, warm_up_s: float, window_s: float
         running = customers.start(group)
         await asyncio.sleep(warm_up_s)
         await customers.wait_for_closed(load.concurrency)
-        before = Meters.read(server.process, len(customers.latencies_s))
+        before = Meters.read(server, len(customers.latencies_s))
         await asyncio.sleep(window_s)
         await customers.wait_for_closed(_wave_end(before.closed, len(customers.latencies_s), load.concurrency))
-        after = Meters.read(server.process, len(customers.latencies_s))
+        after = Meters.read(server, len(customers.latencies_s))
         customers.stop()
         await asyncio.wait(running)
         for poller in pollers:
             poller.cancel()
+    parts_cpu_s = {part: after.parts_cpu_s[part] - before.parts_cpu_s[part] for part in after.parts_cpu_s}
     return Sample(
         window_s=after.at_s - before.at_s,
-        server_cpu_s=after.server_cpu_s - before.server_cpu_s,
+        server_cpu_s=sum(cpu_s for part, cpu_s in parts_cpu_s.items() if part != STORE),
+        parts_cpu_s=parts_cpu_s,
         driver_cpu_s=after.driver_cpu_s - before.driver_cpu_s,
         latencies_s=customers.latencies_s[before.closed : after.closed],
     )

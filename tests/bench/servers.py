@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.bench.wire import method
 BIN = Path(sys.executable).parent
 OFFICIAL = "official"
 PERDURE = "perdure"
+STORE = "store"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 OUTPUT_BYTES_SHOWN_MAX = 2000
@@ -29,10 +30,13 @@ OUTPUT_BYTES_SHOWN_MAX = 2000
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers for the namespace, and the process whose tree burns its CPU."""
+    """A server that answers for the namespace, and the processes whose trees burn CPU, by what they are.
+
+    What STORE burns is not the server's: it is told apart.
+    """
 
     target: str
-    process: psutil.Process
+    processes: Mapping[str, Sequence[psutil.Process]]
 
 
 def _command(name: str, profile: Path | None) -> list[str]:
@@ -68,8 +72,8 @@ async def serve(name: str, profile: Path | None = None) -> AsyncIterator[Server]
             [*_command(name, profile), *arguments], stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            await _wait_until_serving(process, f"127.0.0.1:{port}")
-            yield Server(f"127.0.0.1:{port}", psutil.Process(process.pid))
+            await wait_until_serving(process, f"127.0.0.1:{port}")
+            yield Server(f"127.0.0.1:{port}", {"server": [psutil.Process(process.pid)]})
         except Exception as error:
             error.add_note(f"{name} server said last: {_tail(output)}")
             raise
@@ -88,14 +92,14 @@ def _tail(output: IO[bytes]) -> str:
     return output.read().decode(errors="replace").strip() or "nothing"
 
 
-async def _wait_until_serving(process: subprocess.Popen[bytes], target: str) -> None:
+async def wait_until_serving(process: subprocess.Popen[bytes] | None, target: str) -> None:
     """Return once the namespace is described; a process that ends first, or the deadline, is a BenchError."""
     request = DescribeNamespaceRequest(namespace=NAMESPACE).SerializeToString()
     deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
     async with grpc.aio.insecure_channel(target) as channel:
         describe = method(channel, "DescribeNamespace")
         while asyncio.get_running_loop().time() < deadline:
-            if process.poll() is not None:
+            if process is not None and process.poll() is not None:
                 raise BenchError(f"server ended with status {process.returncode} before it served")
             try:
                 await describe(request, timeout=1.0)

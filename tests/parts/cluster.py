@@ -88,11 +88,12 @@ class Cluster:
         shape: Mapping[str, int] = SHAPE,
         settings: Mapping[str, str] = {},
         port: int | None = None,
+        durable: bool = False,
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.zookeeper = ZooKeeper(directory, tick_ms=500)
-        self.store = store_part(directory, store)
+        self.store = store_part(directory, store, durable=durable)
         self.dynamic_config = directory / "dynamic.yaml"
         self.dynamic_config.touch()
         config = directory / "cluster.yaml"
@@ -164,9 +165,11 @@ class Cluster:
             part.kill()
 
 
-def store_part(directory: Path, name: StoreName) -> Store:
-    kinds: dict[StoreName, type[Store]] = {"cassandra": Cassandra, "postgresql": Postgresql, "mysql": MariaDB}
-    return kinds[name](directory)
+def store_part(directory: Path, name: StoreName, *, durable: bool = False) -> Store:
+    """Cassandra is always durable. Of the others only a crash of the machine would show that they are not."""
+    if name == "cassandra":
+        return Cassandra(directory)
+    return (Postgresql if name == "postgresql" else MariaDB)(directory, durable=durable)
 
 
 def datastore(name: StoreName, store: Store) -> str:

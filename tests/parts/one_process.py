@@ -15,9 +15,11 @@ from tests.processes import free_port
 class OneProcess:
     """The store and the server on it. Killed and started again, both keep their ports and their data."""
 
-    def __init__(self, directory: Path, store: StoreName, settings: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, directory: Path, store: StoreName, settings: Mapping[str, str] = {}, *, durable: bool = False
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.store = store_part(directory, store)
+        self.store = store_part(directory, store, durable=durable)
         config, dynamic_config = directory / "perdure.yaml", directory / "dynamic.yaml"
         dynamic_config.touch()
         template = re.sub(r"    zookeeper:\n(      .*\n)+", "", TEMPLATE.read_text())
