@@ -22,7 +22,7 @@ def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 @pytest.fixture
 def settings(shared_node: Node) -> ZooKeeper:
-    return section(shared_node.address, f"/test/{uuid4()}")
+    return section(shared_node.address, f"/test-{uuid4()}")
 
 
 @pytest.fixture
