@@ -164,6 +164,8 @@ VISIBILITY_MAX_WRITE_QPS = Setting("system.visibilityPersistenceMaxWriteQPS", 90
 # Task queues.
 READ_PARTITIONS = Setting("matching.numTaskqueueReadPartitions", 4, _TASK_QUEUE)  # partitions that are polled
 WRITE_PARTITIONS = Setting("matching.numTaskqueueWritePartitions", 4, _TASK_QUEUE)  # partitions tasks are added to
+METRICS_BY_TASK_QUEUE = Setting("metrics.breakdownByTaskQueue", True, _TASK_QUEUE)  # a series for each queue
+METRICS_BY_PARTITION = Setting("metrics.breakdownByPartition", True, _TASK_QUEUE)  # a series for each partition
 PARTITION_DISPATCH_RATE = Setting("admin.matchingNamespaceTaskqueueToPartitionDispatchRate", 1000.0, _TASK_QUEUE)  # /s
 NAMESPACE_DISPATCH_RATE = Setting("admin.matchingNamespaceToPartitionDispatchRate", 10_000.0, _NAMESPACE)  # per second
 SYNC_MATCH_WAIT = Setting("matching.syncMatchWaitDuration", 200 * _MS, _TASK_QUEUE)  # before a task is stored

@@ -51,6 +51,8 @@ class DynamicMatchingSettings:
             forwarder_polls_max=get(limits.FORWARDER_OUTSTANDING_POLLS),
             forwarder_tasks_max=get(limits.FORWARDER_OUTSTANDING_TASKS),
             forwarder_per_s_max=get(limits.FORWARDER_RATE),
+            metrics_by_queue=get(limits.METRICS_BY_TASK_QUEUE),
+            metrics_by_partition=get(limits.METRICS_BY_PARTITION),
         )
 
 

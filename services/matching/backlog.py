@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from services.errors import TaskQueueOwnershipLost, Unavailable
+from services.matching.metrics import QueueMetrics
 from services.matching.settings import LiveSettings
 from services.matching.tasks import Task
 from services.persistence import BacklogTask, Outcome, QueueKey, QueueStore, StoreError, UnknownOutcome
@@ -30,11 +31,13 @@ class Backlog:
         key: QueueKey,
         clock: Clock,
         settings: LiveSettings,
+        metrics: QueueMetrics,
         *,
         on_loaded: Callable[[], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._store, self._key, self._clock, self._settings = store, key, clock, settings
+        self._metrics = metrics
         self._on_loaded, self._on_lost = on_loaded, on_lost
         self.count = 0  # stored and not done
         self.ack_level = 0  # all up to it are done
@@ -138,7 +141,9 @@ class Backlog:
             first, range_id = self._task_id_next, self.range_id
             self._task_id_next += len(tasks)
             rows = [BacklogTask(task_id=first + i, blob=t.queued.SerializeToString()) for i, t in enumerate(tasks)]
+            began = self._clock.monotonic()
             outcome = await self._store.append_backlog(self._key, range_id, rows)
+            self._metrics.stored(self._clock.monotonic() - began)
         except UnknownOutcome as error:  # a new lease keeps it from coming later; what came already is read
             self.range_id = 0
             raise Unavailable(COULD_NOT_STORE) from error
@@ -164,6 +169,7 @@ class Backlog:
         async with self._lease_lock:
             if self.range_id != held:
                 return
+            self._metrics.leasing()
             lease = await self._store.lease_queue(self._key)
             if held == 0:
                 self.count = max(0, await self._store.backlog_count(self._key) - self._done_stored)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TypeAlias
 
 from services.errors import TaskQueueOwnershipLost
+from services.matching.metrics import OMITTED
 from services.matching.peers import Peers
 from services.matching.queue import QueuePartition
 from services.matching.settings import LiveSettings, SettingsSource
@@ -53,15 +54,18 @@ class LoadedPartitions:
     def get(self, namespace_id: str, name: str, task_type: int) -> QueuePartition | None:
         return self._queues.get((namespace_id, name, task_type))
 
-    async def open(self, call: Call, name: str, task_type: int, *, sticky: bool = False) -> QueuePartition:
-        """Raises TaskQueueOwnershipLost when it belongs to another host, InvalidArgument for a bad name."""
+    async def open(
+        self, call: Call, name: str, task_type: int, *, sticky: bool = False, normal_name: str = ""
+    ) -> QueuePartition:
+        """`normal_name`: of a sticky queue. Raises TaskQueueOwnershipLost when it belongs to another host,
+        InvalidArgument for a bad name."""
         key = call.namespace_id, name, task_type
         while (closing := self._closing.get(key)) is not None:
             await asyncio.wait([closing])
         queue = self._queues.get(key)
         if queue is None:
             self.check_owner(queue_key(call.namespace_id, task_type, name))
-            queue = self._load(call, key, sticky=sticky)
+            queue = self._load(call, key, sticky=sticky, shown_as=(normal_name or OMITTED) if sticky else "")
         return queue
 
     def check_owner(self, about: tuple[str, ...]) -> None:
@@ -71,7 +75,7 @@ class LoadedPartitions:
             if owner != self._address:
                 raise TaskQueueOwnershipLost(owner)
 
-    def _load(self, call: Call, key: Key, *, sticky: bool) -> QueuePartition:
+    def _load(self, call: Call, key: Key, *, sticky: bool, shown_as: str) -> QueuePartition:
         namespace_id, name, task_type = key
         queue_name, partition = parse(name)
 
@@ -88,8 +92,10 @@ class LoadedPartitions:
             namespace=call.namespace,
             send_up=self._send_up if partition else None,
             on_lost=lose,
+            shown_as=shown_as,
         )
         self._queues[key] = queue
+        queue.metrics.started(queue)
         if self.draining:
             queue.stop()
         elif not self._sweeping:
@@ -148,6 +154,7 @@ class LoadedPartitions:
             self._in_background(self._peers.wake(queue, [queue.key.partition]))
 
     async def _close(self, queue: QueuePartition) -> None:
+        queue.metrics.stopped(queue)
         releasing = None
         if queue.forwarder is not None and queue.forwarder.polls:
             releasing = asyncio.create_task(self._peers.release_polls(queue))

@@ -6,7 +6,9 @@ of the configuration keep apart or not.
 
 from functools import cache
 from typing import Final, Protocol, final
+from weakref import WeakSet
 
+from services.rpc.clients import AddTaskOutcome
 from services.telemetry import UNKNOWN_NAMESPACE, BoundCounter, BoundHistogram, Counter, Gauge, Histogram
 
 SERVICE: Final = "matching"
@@ -43,7 +45,6 @@ MATCHES: Final = {
 }
 WRITE_LATENCY = Histogram("task_write_latency", _VERSION, "Of storing tasks")
 LEASES = Counter("lease_requests", _VERSION, "Leases of backlogs asked for")
-LEASE_FAILURES = Counter("lease_failures", _VERSION, "Those that the store did not give")
 EXPIRED = Counter("tasks_expired", _VERSION, "Tasks that timed out before a poller came")
 FORWARDED = Counter("forwarded_per_tl", _QUEUE, "Tasks and polls that another partition sent here")
 STARTED = Counter("task_queue_started", _VERSION, "Partitions loaded")
@@ -56,6 +57,9 @@ LAG = Gauge("task_lag_per_tl", _VERSION, "Stored tasks that are not done")
 LOADED_QUEUES = Gauge("loaded_task_queue_count", (*_LOADED, "task_type"), "Root partitions in memory")
 LOADED_PARTITIONS = Gauge("loaded_task_queue_partition_count", _QUEUE, "Partitions in memory")
 LOADED_PHYSICAL = Gauge("loaded_physical_task_queue_count", (*_QUEUE, "versioned"), "Partitions in memory")
+
+
+RESULTS: Final = {AddTaskOutcome.MATCHED: "sync_match", AddTaskOutcome.STORED: "backlog"}
 
 
 class Measured(Protocol):
@@ -81,7 +85,7 @@ class QueueMetrics:
         self._is_root = is_root
         self._counters: dict[tuple[object, ...], BoundCounter] = {}
         self._histograms: dict[tuple[object, ...], BoundHistogram] = {}
-        self._loaded: set[Measured] = set()
+        self._loaded: WeakSet[Measured] = WeakSet()  # a host that crashed in a simulation never stops its partitions
         self._versioned = {
             **self._labels,
             "operation": "TaskQueueMgr",
@@ -132,8 +136,11 @@ class QueueMetrics:
 
     # Tasks.
 
-    def added(self, result: str, seconds: float, *, forwarded: bool) -> None:
-        """A task came, and after so long it was `sync_match` or `backlog`."""
+    def added(self, outcome: AddTaskOutcome, seconds: float, *, forwarded: bool) -> None:
+        """A task came, and after so long it was clear who answers for it."""
+        result = RESULTS.get(outcome)
+        if result is None:
+            return
         key = (ADDED, result, forwarded)
         counter = self._counters.get(key)
         if counter is None:
@@ -144,7 +151,7 @@ class QueueMetrics:
                 versioning_behavior="Unspecified",
             )
         counter.inc()
-        if result == "sync_match":
+        if outcome is AddTaskOutcome.MATCHED:
             self._observe(SYNC_MATCH, f"Add{self._labels['task_type']}Task", seconds)
 
     def dispatched(self, seconds: float, *, stored: bool, forwarded: bool, poll_forwarded: bool) -> None:
@@ -161,7 +168,9 @@ class QueueMetrics:
                 worker_version=UNVERSIONED["worker_version"],
             )
         histogram.observe(seconds)
-        if stored:
+        if not stored:
+            self._count(POLL_SUCCESS_SYNC)
+        else:
             self._observe(ASYNC_MATCH, f"Poll{self._labels['task_type']}TaskQueue", seconds)
         self._count(MATCHES[_side(forwarded), _side(poll_forwarded)])
 
@@ -176,10 +185,9 @@ class QueueMetrics:
             histogram = self._histograms[key] = WRITE_LATENCY.bind(**self._versioned)
         histogram.observe(seconds)
 
-    def leased(self, *, given: bool) -> None:
+    def leasing(self) -> None:
+        """A lease of the backlog is asked for."""
         self._count(LEASES)
-        if not given:
-            self._count(LEASE_FAILURES)
 
     def forwarded(self, *, poll: bool) -> None:
         """Another partition sent a poll, or a task, here."""
@@ -196,15 +204,15 @@ class QueueMetrics:
     def poll_begins(self) -> None:
         self._pending.inc()
 
-    def poll_ends(self, seconds: float, *, got_task: bool, stored: bool = False, forwarded: bool = False) -> None:
-        """A poll waited so long and got a task, `stored` or not, or none."""
+    def poll_ends(self) -> None:
         self._pending.dec()
+
+    def polled(self, seconds: float, *, got_task: bool, forwarded: bool = False) -> None:
+        """A poll waited so long and got a task or none; `forwarded`: at the parent, which counts that as its own."""
         if not got_task:
             self._count(POLL_TIMEOUTS)
-        else:
+        elif not forwarded:
             self._count(POLL_SUCCESS)
-            if not stored:
-                self._count(POLL_SUCCESS_SYNC)
         key = (POLL_LATENCY, got_task, forwarded)
         histogram = self._histograms.get(key)
         if histogram is None:

@@ -14,6 +14,7 @@ from functools import partial
 from services.errors import StickyWorkerUnavailable, TaskQueueOwnershipLost, Unavailable
 from services.matching.backlog import Backlog
 from services.matching.forwarder import Forwarder
+from services.matching.metrics import queue_metrics
 from services.matching.pollers import PollerHistory
 from services.matching.rates import RateMeter, TokenBucket
 from services.matching.settings import LiveSettings
@@ -32,7 +33,8 @@ MATCHED, STORED, UNMATCHED = AddTaskOutcome.MATCHED, AddTaskOutcome.STORED, AddT
 class QueuePartition:
     """Pollers and tasks of one partition. Every task that came in is delivered, stored, or given back to its adder.
 
-    `send_up` asks the parent to take a task; None for a root. `namespace` and `name` are what they are on the wire.
+    `send_up` asks the parent to take a task; None for a root. `namespace` and `name` are what they are on the wire,
+    `shown_as` is the queue's name in metrics: for a sticky one, its normal queue's.
     """
 
     def __init__(
@@ -46,7 +48,17 @@ class QueuePartition:
         namespace: str,
         send_up: "Callable[[QueuePartition, Task], Awaitable[AddTaskOutcome]] | None",
         on_lost: Callable[[], None],
+        shown_as: str = "",
     ) -> None:
+        self.metrics = queue_metrics(
+            namespace,
+            shown_as or key.name,
+            key.task_queue_type,
+            key.partition,
+            sticky=settings.sticky,
+            by_queue=settings.now.metrics_by_queue,
+            by_partition=settings.now.metrics_by_partition,
+        )
         self.key, self.name, self.namespace, self.settings = key, name, namespace, settings
         self._clock = clock
         now = clock.monotonic()
@@ -54,7 +66,7 @@ class QueuePartition:
         self.adds, self.dispatches = RateMeter(now), RateMeter(now)
         self.limit = TokenBucket(settings.now.dispatch_per_s_max / settings.partitions_read(), now)
         self.scaling = TokenBucket(settings.now.scaling_decisions_per_s, now)
-        self.backlog = Backlog(store, key, clock, settings, on_loaded=self._match, on_lost=on_lost)
+        self.backlog = Backlog(store, key, clock, settings, self.metrics, on_loaded=self._match, on_lost=on_lost)
         self.forwarder: Forwarder | None = None
         if send_up is not None:
             self.forwarder = Forwarder(
@@ -214,6 +226,10 @@ class QueuePartition:
         """Whether tasks wait for the dispatch rate now."""
         return self.limit.wait_s(self._clock.monotonic()) > 0
 
+    def backlog_count(self) -> int:
+        """Stored tasks that are not done."""
+        return self.backlog.count
+
     def backlog_age_s(self) -> float:
         """How long the oldest stored task has been waiting; 0 when there is none."""
         oldest = self.backlog.oldest()
@@ -330,6 +346,7 @@ class QueuePartition:
         """Its time-out has told history already."""
         if not task.queued.expire_time_ns or task.queued.expire_time_ns > self._clock.now_ns():
             return False
+        self.metrics.expired()
         task.answer(MATCHED if task.guest else STORED)
         if task.task_id:
             self.backlog.done(task)

@@ -83,8 +83,11 @@ class MatchingService:
             return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
         if queue is None:
             queue = await self._loaded.open(call, name, kind)
+        began = self._clock.monotonic()
         try:
-            return await queue.add(request.task)
+            outcome = await queue.add(request.task)
+            queue.metrics.added(outcome, self._clock.monotonic() - began, forwarded=False)
+            return outcome
         except StickyWorkerUnavailable:  # it shut down while the task waited
             return AddTaskOutcome.STICKY_WORKER_UNAVAILABLE
 
@@ -99,7 +102,11 @@ class MatchingService:
         queue = self._loaded.get(call.namespace_id, name, kind) or await self._loaded.open(call, name, kind)
         task = Task(request.task, guest=True, durable=request.durable)
         task.request_id = request.request_id
-        return await queue.add_guest(task, guest_wait_s(queue, durable=task.durable))
+        queue.metrics.forwarded(poll=False)
+        began = self._clock.monotonic()
+        outcome = await queue.add_guest(task, guest_wait_s(queue, durable=task.durable))
+        queue.metrics.added(outcome, self._clock.monotonic() - began, forwarded=True)
+        return outcome
 
     async def _send_up(self, queue: QueuePartition, task: Task) -> AddTaskOutcome:
         self._name_start(task)
@@ -147,24 +154,29 @@ class MatchingService:
         task_queue, worker = request.task_queue, request.worker_instance_key
         queue = self._loaded.get(call.namespace_id, task_queue.name, kind)
         if queue is None:
-            queue = await self._loaded.open(call, task_queue.name, kind, sticky=task_queue.kind == STICKY)
+            sticky, normal_name = task_queue.kind == STICKY, task_queue.normal_name
+            queue = await self._loaded.open(call, task_queue.name, kind, sticky=sticky, normal_name=normal_name)
         if self._loaded.draining:
             return b""
         self._loaded.before_poll(queue)
-        if not call.forwarded_from:
+        if call.forwarded_from:
+            queue.metrics.forwarded(poll=True)
+        else:
             queue.history.saw(request, self._clock.now_ns())
         if kind == ACTIVITY:
             queue.limit_dispatch(requested_rate(request))
         queue.poll_begins()
+        queue.metrics.poll_begins()
         try:
             return await self._poll_until_served(queue, call, request, start, hints, worker)
         finally:
+            queue.metrics.poll_ends()
             queue.poll_ends()
 
     async def _poll_until_served(
         self, queue: QueuePartition, call: Call, request: PollRequest, start: Start, hints: Hints, worker: str
     ) -> bytes:
-        began, settings = self._clock.monotonic(), queue.settings.now
+        began, settings, metrics = self._clock.monotonic(), queue.settings.now, queue.metrics
         until = began + settings.long_poll_s_max
         if call.deadline is not None:
             until = min(until, call.deadline - settings.long_poll_margin_s)
@@ -175,16 +187,26 @@ class MatchingService:
             if isinstance(handed, ForwardPoll):
                 reply = await self._forward_poll(queue, call, request, until)
                 if reply:
+                    metrics.polled(self._clock.monotonic() - began, got_task=True, forwarded=True)
                     return reply
                 continue
             now = self._clock.monotonic()
             if isinstance(handed, QueryTask):
+                metrics.polled(now - began, got_task=True)
                 return query_poll_response(queue, handed) + hints(queue, now - began, now)
             started = await self._start(queue, handed, start)
             if started is not None:
                 started += hints(queue, now - began, now)
                 queue.done(handed)
+                metrics.polled(now - began, got_task=True)
+                metrics.dispatched(
+                    (self._clock.now_ns() - handed.queued.create_time_ns) / 1e9,
+                    stored=bool(handed.task_id),
+                    forwarded=handed.guest,
+                    poll_forwarded=bool(call.forwarded_from),
+                )
                 return started
+        metrics.polled(self._clock.monotonic() - began, got_task=False)
         return b""
 
     async def _forward_poll(self, queue: QueuePartition, call: Call, request: PollRequest, until: float) -> bytes:

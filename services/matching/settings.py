@@ -36,6 +36,8 @@ class MatchingSettings:
     scaling_decisions_per_s: float = 10.0  # matching.pollerScalingDecisionsPerSecond
     worker_heartbeat_s: float = 300.0  # matching.workerRegistryEntryTTL
     workers_max: int = 1_000_000  # matching.workerRegistryMaxEntries
+    metrics_by_queue: bool = True  # metrics.breakdownByTaskQueue
+    metrics_by_partition: bool = True  # metrics.breakdownByPartition
     partitions: int = 1  # matching.numTaskqueueReadPartitions, and those beyond that may hold tasks
 
     version: ClassVar[int] = 0
