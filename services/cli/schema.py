@@ -1,6 +1,5 @@
 """`perdure schema`: the versioned tables of the stores that a configuration names."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +96,8 @@ def _for_each(
     act: "Callable[[str, Schema], Coroutine[Any, Any, bool]]",
 ) -> int:
     """The exit code: 1 when one of the stores could not do it, which keeps it from no other."""
+    import asyncio
+
     from services.config import ConfigError, load
     from services.host.stores import schema_of
     from services.persistence import StoreError, UnknownOutcome

@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncmy
 import asyncpg
+from asyncmy.errors import MySQLError
 
 from services.config import SQL
 from services.persistence import Store
@@ -18,7 +19,8 @@ from tests.parts.databases import DatabaseServer
 from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 
-KILL_EVERY_S = 0.005
+
+TRX_CACHED_S = 0.11  # innodb_trx shows the same until it has not been asked for a tenth of a second
 
 
 class DatabaseBackend(ABC):
@@ -36,8 +38,16 @@ class DatabaseBackend(ABC):
         """Makes the schema if it is not there, and empties its tables."""
 
     @abstractmethod
-    async def _kill_committers(self, holding: threading.Event, done: threading.Event) -> None:
-        """Keeps commits waiting, says so by `holding`, and cuts the connections of those that wait until `done`."""
+    def held(self, table: str) -> AbstractAsyncContextManager[None]:
+        """While it lasts, whoever wants to use the table waits."""
+
+    @abstractmethod
+    async def waiting(self) -> Sequence[int]:
+        """The sessions that wait for a lock."""
+
+    @abstractmethod
+    async def _kill(self, session: int) -> None:
+        """Cuts a session's connection."""
 
     async def open(self) -> Store:
         if not self._empty:
@@ -47,12 +57,13 @@ class DatabaseBackend(ABC):
 
     @contextmanager
     def commits_fail(self) -> Iterator[None]:
+        """Commits are kept waiting, and the connections of those that wait are cut."""
         holding, done = threading.Event(), threading.Event()
         failures: list[BaseException] = []
 
         def kill_committers() -> None:
             try:
-                asyncio.run(self._kill_committers(holding, done))
+                asyncio.run(self._kill_waiters(holding, done))
             except BaseException as error:  # the test's thread is told
                 failures.append(error)
                 holding.set()
@@ -66,6 +77,13 @@ class DatabaseBackend(ABC):
             done.set()
             killer.join()
             assert not failures, failures
+
+    async def _kill_waiters(self, holding: threading.Event, done: threading.Event) -> None:
+        async with self.held("shards"):
+            holding.set()
+            while not done.is_set():
+                for session in await self.waiting():
+                    await self._kill(session)
 
 
 class PostgresqlBackend(DatabaseBackend):
@@ -87,18 +105,22 @@ class PostgresqlBackend(DatabaseBackend):
                 await connection.execute(f"DELETE FROM {table}")
         await connection.close()
 
-    async def _kill_committers(self, holding: threading.Event, done: threading.Event) -> None:
+    @asynccontextmanager
+    async def held(self, table: str) -> AsyncIterator[None]:
         connection = await postgresql_admin(self.config)
         async with connection.transaction():
-            await connection.execute("LOCK TABLE shards IN ACCESS EXCLUSIVE MODE")
-            holding.set()
-            while not done.is_set():
-                await connection.execute(
-                    "SELECT pg_stat_clear_snapshot();"
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                )
-                await asyncio.sleep(KILL_EVERY_S)
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
         await connection.close()
+
+    async def waiting(self) -> Sequence[int]:
+        connection = await postgresql_admin(self.config)
+        rows = await connection.fetch("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        await connection.close()
+        return [pid for (pid,) in rows]
+
+    async def _kill(self, session: int) -> None:
+        await run_sql(self.config, f"SELECT pg_terminate_backend({session})")
 
 
 class MysqlBackend(DatabaseBackend):
@@ -121,19 +143,29 @@ class MysqlBackend(DatabaseBackend):
                     await cursor.execute(f"DELETE FROM {table}")
         await connection.ensure_closed()
 
-    async def _kill_committers(self, holding: threading.Event, done: threading.Event) -> None:
-        connection, killer = await mysql_admin(self.config), await mysql_admin(self.config)
-        async with connection.cursor() as cursor, killer.cursor() as kills:
-            await cursor.execute("LOCK TABLES shards WRITE")
-            holding.set()
-            while not done.is_set():
-                await kills.execute("SELECT id FROM information_schema.processlist WHERE state LIKE '%metadata lock%'")
-                for (thread,) in await kills.fetchall():
-                    await kills.execute(f"KILL CONNECTION {thread}")
-                await asyncio.sleep(KILL_EVERY_S)
-            await cursor.execute("UNLOCK TABLES")
+    @asynccontextmanager
+    async def held(self, table: str) -> AsyncIterator[None]:
+        connection = await mysql_admin(self.config)
+        async with connection.cursor() as cursor:
+            await cursor.execute(f"LOCK TABLES {table} WRITE")
+            yield
         await connection.ensure_closed()
-        await killer.ensure_closed()
+
+    async def waiting(self) -> Sequence[int]:
+        await asyncio.sleep(TRX_CACHED_S)
+        connection = await mysql_admin(self.config)
+        async with connection.cursor() as cursor:
+            await cursor.execute(
+                "SELECT id FROM information_schema.processlist WHERE state LIKE '%metadata lock%' UNION"
+                " SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+            )
+            rows = await cursor.fetchall()
+        await connection.ensure_closed()
+        return [session for (session,) in rows]
+
+    async def _kill(self, session: int) -> None:
+        with suppress(MySQLError):  # it may have gone by itself
+            await run_sql(self.config, f"KILL CONNECTION {session}")
 
 
 def mysql_config(server: MariaDB, database: str = "perdure") -> SQL:

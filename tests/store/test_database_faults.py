@@ -18,7 +18,7 @@ from tests.parts.databases import DatabaseServer
 from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 from tests.store.builders import NAMESPACE, batch_of, current_of, start_of
-from tests.store.databases import mysql_config, postgresql_config
+from tests.store.databases import DatabaseBackend, MysqlBackend, mysql_config, postgresql_config
 from tests.store.proxy import Fault, Proxy, proxy_to
 
 EVER = 2**62
@@ -167,4 +167,49 @@ async def test_a_caller_that_gives_up_leaves_no_connection_behind(database: Data
             *[store.commit(start_of(shard, f"wf {n}", f"run {n}", 1000 + n)) for n in range(30)]
         )
     assert results == [Outcome.COMMITTED] * 30
+    await store.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"], indirect=True)
+@pytest.mark.parametrize("table", ["history", "tasks"])
+async def test_a_shard_changes_hands_between_commits_and_not_within_one(backend: DatabaseBackend, table: str) -> None:
+    """What passed the fence before the shard was taken is written before the taker is told that it has it."""
+    store = await backend.open()
+    shard = await store.acquire_shard(1, "host")
+    async with asyncio.timeout(20), backend.held(table):
+        commit = asyncio.ensure_future(store.commit(start_of(shard, "wf 1", "run 1", 1)))
+        while len(await backend.waiting()) < 1:
+            assert not commit.done()
+        taken = asyncio.ensure_future(store.acquire_shard(1, "other"))
+        while len(await backend.waiting()) < 2:
+            assert not taken.done()
+    assert await commit is Outcome.COMMITTED
+    assert (await taken).range_id == 2
+    assert await is_whole(store, 1)
+    await store.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"], indirect=True)
+async def test_commits_of_one_shard_do_not_wait_for_one_another(backend: DatabaseBackend) -> None:
+    store = await backend.open()
+    shard = await store.acquire_shard(1, "host")
+    async with asyncio.timeout(20), backend.held("tasks"):
+        waits = asyncio.ensure_future(store.commit(start_of(shard, "waits", "waits", 1)))
+        while len(await backend.waiting()) < 1:
+            assert not waits.done()
+        without_tasks = replace(start_of(shard, "passes", "passes", 2), tasks=[])
+        assert await store.commit(without_tasks) is Outcome.COMMITTED
+    assert await waits is Outcome.COMMITTED
+    await store.close()
+
+
+async def test_a_transaction_that_is_too_large_is_refused_by_its_size(mariadb: MariaDB) -> None:
+    backend = MysqlBackend(mariadb)
+    store = await backend.open()
+    shard = await store.acquire_shard(1, "host")
+    commit = start_of(shard, "wf 1", "run 1", 1)
+    large = replace(commit.runs[0], blob=bytes(2**24))
+    with pytest.raises(StoreError, match=r"transaction of \d+ bytes is more than .* max_allowed_packet is 16777216"):
+        await store.commit(replace(commit, runs=[large]))
+    assert await store.commit(commit) is Outcome.COMMITTED
     await store.close()
