@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 WAIT_S_MAX = 15.0
 
@@ -26,7 +26,7 @@ class Seen:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in self.span.attributes}
+        return {each.key: getattr(each.value, each.value.WhichOneof("value") or "") for each in self.span.attributes}
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
@@ -37,7 +37,8 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self._spans: list[Seen] = []
         self.metadata: dict[str, str | bytes] = {}
         self._server = grpc.server(ThreadPoolExecutor(2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        register: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+        register(self, self._server)
         self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:
@@ -73,5 +74,5 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
             return list(self._spans)
 
 
-def _service(resource: Any) -> str:
+def _service(resource: ResourceSpans) -> str:
     return next(each.value.string_value for each in resource.resource.attributes if each.key == "service.name")

@@ -45,6 +45,7 @@ async def beating() -> None:
 class Work:
     def __init__(self) -> None:
         self.signals = 0
+        self.waiting = False
 
     @workflow.run
     async def run(self, kind: str) -> str:
@@ -61,6 +62,7 @@ class Work:
         elif kind == "child":
             await workflow.execute_child_workflow(Work.run, "plain", id=f"{workflow.info().workflow_id}-child")
         elif kind == "wait":
+            self.waiting = True
             await workflow.wait_condition(lambda: self.signals > 0)
         return kind
 
@@ -85,6 +87,10 @@ class Work:
     @workflow.query
     def count(self) -> int:
         return self.signals
+
+    @workflow.update
+    async def waits(self) -> None:
+        await workflow.wait_condition(lambda: self.waiting)
 
     @workflow.update
     def touch(self) -> int:
@@ -133,9 +139,10 @@ async def _talk(client: Client) -> None:
 async def _stop(client: Client) -> None:
     cancelled = await client.start_workflow(Work.run, "wait", id="cancelled", task_queue=QUEUE)
     terminated = await client.start_workflow(Work.run, "wait", id="terminated", task_queue=QUEUE)
-    limit = timedelta(seconds=1)
+    limit = timedelta(seconds=3)
     late = await client.start_workflow(Work.run, "wait", id="late", task_queue=QUEUE, execution_timeout=limit)
-    await cancelled.query(Work.count)
+    for handle in (cancelled, terminated, late):
+        await handle.execute_update(Work.waits)
     await cancelled.cancel()
     await terminated.terminate()
     for handle in (cancelled, terminated, late):
