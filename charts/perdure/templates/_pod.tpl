@@ -1,0 +1,132 @@
+{{/* The variables of the configuration. */}}
+{{- define "perdure.env" -}}
+- name: POD_IP
+  valueFrom:
+    fieldRef: {fieldPath: status.podIP}
+{{- range $name, $store := .Values.config.persistence.datastores }}
+{{- range $section := $store }}
+{{- with $section.existingSecret }}
+- name: {{ include "perdure.passwordVariable" $name }}
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ default "password" $section.secretKey }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.config.zookeeper }}
+{{- if .user }}
+- name: ZOOKEEPER_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ required "config.zookeeper.existingSecret is needed, since a user is given" .existingSecret }}
+      key: {{ .secretKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The secrets that pods read files from, by the directory under /etc/perdure/tls. */}}
+{{- define "perdure.secrets" -}}
+{{- range $name, $store := .Values.config.persistence.datastores }}
+{{- range $section := $store }}
+{{- with ($section.tls | default dict).secretName }}
+store-{{ $name }}: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.config.zookeeper.tls }}
+{{- if and .enabled .secretName }}
+zookeeper: {{ .secretName }}
+{{- end }}
+{{- end }}
+{{- range $group := list "frontend" "internode" }}
+{{- $section := index $.Values.tls $group }}
+{{- with $section.secretName }}
+{{ $group }}: {{ . }}
+{{- if and $section.requireClientAuth $section.clientCaSecretName }}
+{{ $group }}-clients: {{ $section.clientCaSecretName }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Takes (list $ CONFIGMAP). */}}
+{{- define "perdure.volumes" -}}
+{{- $ := index . 0 -}}
+- name: config
+  configMap: {name: {{ index . 1 }}}
+- name: tmp
+  emptyDir: {}
+{{- range $directory, $secret := include "perdure.secrets" $ | fromYaml }}
+- name: tls-{{ $directory }}
+  secret: {secretName: {{ $secret }}}
+{{- end }}
+{{- end }}
+
+{{- define "perdure.mounts" -}}
+- {name: config, mountPath: /etc/perdure/config, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- range $directory, $_ := include "perdure.secrets" . | fromYaml }}
+- {name: tls-{{ $directory }}, mountPath: /etc/perdure/tls/{{ $directory }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/*
+A container that runs a command of the image. Takes (dict "root" $ "name" NAME "command" LIST).
+*/}}
+{{- define "perdure.container" -}}
+- name: {{ .name }}
+  image: {{ include "perdure.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: {{ toJson .command }}
+  securityContext:
+    {{- toYaml .root.Values.securityContext | nindent 4 }}
+{{- end }}
+
+{{/* What pods of all kinds have. Takes $. */}}
+{{- define "perdure.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false  # their variables could pass for ours
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- end }}
+
+{{/*
+The probes of a service. The kubelet speaks no TLS on gRPC: then it only sees whether the port is open.
+Liveness begins when the host has served once: one that waits for its store is left alone.
+Takes (list $ SERVICE PORT).
+*/}}
+{{- define "perdure.probes" -}}
+{{- $ := index . 0 }}
+{{- $service := index . 1 }}
+{{- $port := index . 2 }}
+{{- $group := ternary "frontend" "internode" (eq $service "frontend") }}
+{{- $names := dict
+  "frontend" "temporal.api.workflowservice.v1.WorkflowService"
+  "history" "temporal.server.api.historyservice.v1.HistoryService"
+  "matching" "temporal.server.api.matchingservice.v1.MatchingService"
+  "worker" "temporal.server.api.workerservice.v1.WorkerService" }}
+{{- $process := printf "grpc: {port: %v}" $port }}
+{{- $ready := printf "grpc: {port: %v, service: %s}" $port (index $names $service) }}
+{{- if (index $.Values.tls $group).secretName }}
+{{- $process = printf "tcpSocket: {port: %v}" $port }}
+{{- $ready = $process }}
+{{- end }}
+startupProbe:
+  {{ $ready }}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 900
+readinessProbe:
+  {{ $ready }}
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 2
+livenessProbe:
+  {{ $process }}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
