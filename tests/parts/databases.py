@@ -5,8 +5,11 @@ import signal
 import subprocess
 import time
 from abc import abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from tests.processes import REPOSITORY, START_SECONDS_MAX, Process, free_port
 
@@ -38,7 +41,11 @@ class DatabaseServer(Process):
     def kill(self) -> None:
         """End all of its processes with SIGKILL, as a crash of the machine would."""
         if self._running is not None:
-            os.killpg(self._running.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                family = psutil.Process(self._running.pid).children(recursive=True)
+                os.killpg(self._running.pid, signal.SIGKILL)
+                self._end(signal.SIGKILL)
+                _wait_until_gone(family)  # a new server refuses what an old one still has open
         self._end(signal.SIGKILL)
 
     @abstractmethod
@@ -74,3 +81,11 @@ class DatabaseServer(Process):
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+
+def _wait_until_gone(processes: list[psutil.Process]) -> None:
+    """Zombies are gone: they hold nothing, and whoever inherited them may take its time."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            while process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)

@@ -32,12 +32,16 @@ class OneProcess:
             free_port(),
         )
 
+    def start(self) -> None:
+        """Returns when it serves."""
+        self.store.start()
+        set_up_schema(self.host)
+        self.host.start()
+        self.host.wait_until_serving()
+
     def __enter__(self) -> Self:
         try:
-            self.store.start()
-            set_up_schema(self.host)
-            self.host.start()
-            self.host.wait_until_serving()
+            self.start()
         except BaseException:
             self.kill()
             raise
@@ -53,5 +57,6 @@ class OneProcess:
         return self.host.address
 
     def kill(self) -> None:
+        """Both at once, with SIGKILL."""
         self.host.kill()
         self.store.kill()
