@@ -19,7 +19,6 @@ from tests.parts.databases import DatabaseServer
 from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 
-
 TRX_CACHED_S = 0.11  # innodb_trx shows the same until it has not been asked for a tenth of a second
 
 
@@ -108,10 +107,12 @@ class PostgresqlBackend(DatabaseBackend):
     @asynccontextmanager
     async def held(self, table: str) -> AsyncIterator[None]:
         connection = await postgresql_admin(self.config)
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            yield
-        await connection.close()
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                yield
+        finally:
+            await connection.close()
 
     async def waiting(self) -> Sequence[int]:
         connection = await postgresql_admin(self.config)
@@ -146,10 +147,12 @@ class MysqlBackend(DatabaseBackend):
     @asynccontextmanager
     async def held(self, table: str) -> AsyncIterator[None]:
         connection = await mysql_admin(self.config)
-        async with connection.cursor() as cursor:
-            await cursor.execute(f"LOCK TABLES {table} WRITE")
-            yield
-        await connection.ensure_closed()
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute(f"LOCK TABLES {table} WRITE")
+                yield
+        finally:
+            await connection.ensure_closed()
 
     async def waiting(self) -> Sequence[int]:
         await asyncio.sleep(TRX_CACHED_S)
