@@ -1,7 +1,7 @@
 """The store on Cassandra: a shard is a partition, and what commits in it is one lightweight transaction."""
 
 from services.config import Cassandra
-from services.persistence.cassandra import commits, histories, lanes, namespaces, queues, shards, visibility
+from services.persistence.cassandra import commits, histories, lanes, namespaces, queues, shards, visibility, watermarks
 from services.persistence.cassandra.connect import connect, place_of
 from services.persistence.cassandra.schema import VERSION, CassandraSchema, read_version
 from services.persistence.cassandra.store import CassandraStore
@@ -10,7 +10,7 @@ from services.persistence.schema import check_version
 
 __all__ = ["CassandraSchema", "open_cassandra"]
 
-ROOMS = (commits, histories, lanes, namespaces, queues, shards, visibility)
+ROOMS = (commits, histories, lanes, namespaces, queues, shards, visibility, watermarks)
 
 
 async def open_cassandra(config: Cassandra) -> Store:

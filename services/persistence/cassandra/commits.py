@@ -7,7 +7,8 @@ from uuid import UUID
 
 from services.persistence.cassandra import keys
 from services.persistence.cassandra.client import Bound
-from services.persistence.cassandra.lanes import Stored, Watermarks
+from services.persistence.cassandra.lanes import Stored
+from services.persistence.cassandra.watermarks import Watermarks
 from services.persistence.interface import (
     Commit,
     CurrentWrite,
@@ -39,7 +40,6 @@ SET_CURRENT = (
 SET_BATCH = f"INSERT INTO shard (shard_id, kind, key, next_event_id, blob) VALUES (?, {keys.HISTORY}, ?, ?, ?)"
 SET_PLACE = f"INSERT INTO shard (shard_id, kind, key, next_event_id, attempt) VALUES (?, {keys.HISTORY}, ?, ?, ?)"
 SET_TASK = "INSERT INTO shard (shard_id, kind, key, blob) VALUES (?, ?, ?, ?)"
-DROP_TASKS = "DELETE FROM shard WHERE shard_id = ? AND kind = ? AND key <= ?"
 FENCE = f"UPDATE shard SET status = 0 {_AT.format(keys.SHARD)} IF range_id = ?"
 DROP_CURRENT = f"DELETE FROM shard {_CURRENT} IF range_id = ? AND run_id = ?"
 DROP_RANGE = "DELETE FROM shard WHERE shard_id = ? AND kind = ? AND key >= ? AND key < ?"
@@ -53,7 +53,6 @@ STATEMENTS = (
     SET_BATCH,
     SET_PLACE,
     SET_TASK,
-    DROP_TASKS,
     FENCE,
     DROP_CURRENT,
     DROP_RANGE,
@@ -129,13 +128,9 @@ class CommitJob:
             statements.append((SET_TASK, (shard_id, kind, key, blob)))
         return statements
 
-    def watermarks(self, done: Watermarks) -> Watermarks:
-        """A timer may be due before others that are done already: reads must begin before it."""
-        lowered = dict(done)
+    def prepare(self, done: Watermarks) -> None:
         for _, category, key, _ in self._tasks:
-            if (watermark := lowered[category]) is not None and key <= watermark:
-                lowered[category] = keys.before(key)
-        return lowered
+            done.lower_below(category, key)
 
     def _set_current(self, current: CurrentWrite) -> Bound:
         record = current.record
@@ -163,23 +158,21 @@ class CommitJob:
 
 
 class DeleteTasksJob:
-    """Deletes tasks up to a key, and lets reads begin after it."""
+    """Stores the watermarks, after one of them was raised if it says so."""
 
     size = ROW_BYTES
+    places: frozenset[tuple[int, bytes]] = frozenset()
 
-    def __init__(self, shard_id: int, range_id: int, category: TaskCategory, upto: bytes) -> None:
+    def __init__(self, shard_id: int, range_id: int, upto: tuple[TaskCategory, bytes] | None = None) -> None:
         self.range_id = range_id
-        self.places = frozenset({(keys.TASK_KINDS[category], b"")})
-        self._shard_id, self._category, self._upto = shard_id, category, upto
+        self._shard_id, self._upto = shard_id, upto
+
+    def prepare(self, done: Watermarks) -> None:
+        if self._upto is not None:
+            done.raise_to(*self._upto)
 
     def statements(self) -> Sequence[Bound]:
-        return (
-            (FENCE, (self._shard_id, keys.SHARD_KEY, self.range_id)),
-            (DROP_TASKS, (self._shard_id, keys.TASK_KINDS[self._category], self._upto)),
-        )
-
-    def watermarks(self, done: Watermarks) -> Watermarks:
-        return done | {self._category: max(done[self._category] or b"", self._upto)}
+        return ((FENCE, (self._shard_id, keys.SHARD_KEY, self.range_id)),)
 
     def outcome(self, stored: Stored) -> Outcome | None:
         return None
@@ -216,8 +209,8 @@ class DeleteRunJob:
             statements.append((SET_REMAINS, (shard_id, key, self._remains)))
         return statements
 
-    def watermarks(self, done: Watermarks) -> Watermarks:
-        return done
+    def prepare(self, done: Watermarks) -> None:
+        return
 
     def outcome(self, stored: Stored) -> Outcome | None:
         if self._current_key is None:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.persistence.cassandra import watermarks
 from services.persistence.cassandra.client import Bound, Client, Rows
-from services.persistence.interface import Outcome, StoreError, TaskCategory, UnknownOutcome
+from services.persistence.cassandra.watermarks import Watermarks
+from services.persistence.interface import Outcome, StoreError, TaskCategory
 
 # What one conditional write takes along.
 JOBS_MAX = 32
@@ -22,22 +24,10 @@ BYTES_MAX = 1 << 20
 # Conditions that fail though all hold: only a watermark that we had wrong can do that, and it is told with the refusal.
 ATTEMPTS_MAX = 3
 
-DONE_COLUMNS = {
-    TaskCategory.IMMEDIATE: "immediate_done",
-    TaskCategory.TIMER: "timer_done",
-    TaskCategory.VISIBILITY: "visibility_done",
-}
-_READ_STATICS = f"SELECT DISTINCT shard_id, range_id, {', '.join(DONE_COLUMNS.values())} FROM shard WHERE shard_id = ?"
-# Only from the watermark that was there: a write that was sent long ago, and arrives when the watermark was lowered
-# meanwhile, must not delete what was written below it since.
-_MOVE_DONE = {
-    category: f"UPDATE shard SET {column} = ? WHERE shard_id = ? IF range_id = ? AND {column} = ?"
-    for category, column in DONE_COLUMNS.items()
-}
-STATEMENTS = (_READ_STATICS, *_MOVE_DONE.values())
-
-Watermarks = dict[TaskCategory, bytes | None]
-"""By category: rows up to this key are done and deleted, so that reads begin after it. None: nothing was deleted."""
+_READ_STATICS = (
+    f"SELECT DISTINCT shard_id, range_id, {', '.join(watermarks.COLUMNS.values())} FROM shard WHERE shard_id = ?"
+)
+STATEMENTS = (_READ_STATICS,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +35,10 @@ class Statics:
     """What a shard's partition says of all its rows. `range_id` None: nobody acquired it yet."""
 
     range_id: int | None
-    done: Watermarks
+    done: watermarks.Keys
 
 
-NEVER_ACQUIRED = Statics(None, dict.fromkeys(TaskCategory))
+NEVER_ACQUIRED = Statics(None, watermarks.NONE)
 
 
 class Stored:
@@ -69,13 +59,12 @@ class Stored:
         row = self._by_place.get((kind, key))
         return None if row is None else self._value(row, column)
 
-    def done(self) -> Watermarks:
-        """Those that the conditions were about."""
+    def done(self) -> dict[TaskCategory, bytes | None]:
+        """The watermarks that the conditions were about."""
         if not self.rows:
             return {}
-        return {
-            category: self.rows[0][self._at[column]] for category, column in DONE_COLUMNS.items() if column in self._at
-        }
+        columns = watermarks.COLUMNS.items()
+        return {category: self.rows[0][self._at[column]] for category, column in columns if column in self._at}
 
     def _value(self, row: Sequence[object], column: str) -> object:
         at = self._at.get(column)
@@ -91,8 +80,8 @@ class Job(Protocol):
 
     def statements(self) -> Sequence[Bound]: ...
 
-    def watermarks(self, done: Watermarks) -> Watermarks:
-        """The watermarks after it, of those before it."""
+    def prepare(self, done: Watermarks) -> None:
+        """Called when it is its turn, before `statements`."""
         ...
 
     def outcome(self, stored: Stored) -> Outcome | None:
@@ -107,12 +96,12 @@ class Lane:
     client: Client
     shard_id: int
     range_id: int | None = None
-    done: Watermarks = field(default_factory=dict)
+    done: Watermarks = field(default_factory=lambda: Watermarks(watermarks.NONE))
     _waiting: deque[tuple[Job, asyncio.Future[Outcome]]] = field(default_factory=deque)
     _running: asyncio.Task[None] | None = None
 
     def learn(self, statics: Statics) -> None:
-        self.range_id, self.done = statics.range_id, dict(statics.done)
+        self.range_id, self.done = statics.range_id, Watermarks(statics.done)
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
         """Raises StoreError when nothing was changed, UnknownOutcome when that is not certain."""
@@ -143,10 +132,7 @@ class Lane:
         while self._waiting and len(batch) < JOBS_MAX:
             job, future = self._waiting[0]
             if batch and (
-                type(job) is not type(batch[0][0])
-                or job.range_id != batch[0][0].range_id
-                or size + job.size > BYTES_MAX
-                or not places.isdisjoint(job.places)
+                job.range_id != batch[0][0].range_id or size + job.size > BYTES_MAX or not places.isdisjoint(job.places)
             ):
                 break
             self._waiting.popleft()
@@ -168,7 +154,7 @@ class Lane:
             stored = Stored(refused)
             if stored.range_id != batch[0][0].range_id:
                 return _answer(batch, Outcome.FENCED)
-            self.done = self.done | stored.done()
+            self.done.stored.update(stored.done())
             outcomes = [(job, future, job.outcome(stored)) for job, future in batch]
             for job, future, outcome in outcomes:
                 if outcome is not None:
@@ -179,23 +165,15 @@ class Lane:
         raise StoreError(f"cassandra: shard {self.shard_id} refused a write all of whose conditions hold")
 
     async def _write(self, jobs: Sequence[Job]) -> Rows | None:
-        before = after = self.done
+        done = self.done
         for job in jobs:
-            after = job.watermarks(after)
-        statements = [statement for job in jobs for statement in job.statements()]
-        statements += [
-            (_MOVE_DONE[category], (key, self.shard_id, jobs[0].range_id, before[category]))
-            for category, key in after.items()
-            if key != before[category]
-        ]
-        try:
-            refused = await self.client.write_if(statements)
-        except UnknownOutcome:
-            # The higher of the two: at worst what is written next lowers it again.
-            self.done = {category: max(before[category] or b"", key or b"") for category, key in after.items()}
-            raise
+            job.prepare(done)
+        move = done.move(self.shard_id, jobs[0].range_id)
+        refused = await self.client.write_if(
+            [*(statement for job in jobs for statement in job.statements()), *move.statements]
+        )
         if refused is None:
-            self.done = after
+            done.moved(move)
         return refused
 
 
@@ -210,4 +188,4 @@ async def read_statics(client: Client, shard_id: int) -> Statics:
     if not answer.rows:
         return NEVER_ACQUIRED
     _, range_id, *done = answer.rows[0]
-    return Statics(range_id, dict(zip(DONE_COLUMNS, done, strict=True)))
+    return Statics(range_id, dict(zip(watermarks.COLUMNS, done, strict=True)))

@@ -2,12 +2,14 @@
 
 # ruff: noqa: S608 - what is put into CQL texts here are constants of this room; values are always bound
 
+import asyncio
+import logging
 from collections.abc import Sequence
 
-from services.persistence.cassandra import histories, keys
+from services.persistence.cassandra import histories, keys, watermarks
 from services.persistence.cassandra.client import Client
 from services.persistence.cassandra.commits import CommitJob, DeleteRunJob, DeleteTasksJob
-from services.persistence.cassandra.lanes import DONE_COLUMNS, Lane, Statics, Stored, read_statics
+from services.persistence.cassandra.lanes import Lane, Statics, Stored, read_statics
 from services.persistence.interface import (
     Commit,
     CurrentRecord,
@@ -23,7 +25,7 @@ from services.persistence.interface import (
 # one at once and not behind what was deleted.
 _ACQUIRE = (
     f"UPDATE shard SET range_id = ?, owner = ? WHERE shard_id = ? AND kind = {keys.SHARD} AND key = ? IF range_id = ?"
-    + "".join(f" AND {column} = ?" for column in DONE_COLUMNS.values())
+    + "".join(f" AND {column} = ?" for column in watermarks.COLUMNS.values())
 )
 _READ_CURRENT = (
     "SELECT run_id, create_request_id, status, start_time_ns, first_execution_run_id FROM shard"
@@ -34,7 +36,13 @@ _READ_RUN = (
     f" WHERE shard_id = ? AND kind = {keys.RUN} AND key >= ? AND key < ?"
 )
 _READ_TASKS = "SELECT key, blob FROM shard WHERE shard_id = ? AND kind = ? AND key > ? AND key < ? LIMIT ?"
+# Tasks that were done are deleted by the next commit of their shard, or alone after this time.
+DELETE_DELAY_S = 5.0
+
 STATEMENTS = (_ACQUIRE, _READ_CURRENT, _READ_RUN, _READ_TASKS)
+
+
+logger = logging.getLogger(__name__)
 
 
 class Shards:
@@ -43,19 +51,21 @@ class Shards:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lanes: dict[int, Lane] = {}
+        self._due: dict[int, int] = {}  # shards with tasks to be deleted, and their range ids then
+        self._deleting: asyncio.TimerHandle | None = None
 
     async def acquire(self, shard_id: int, owner: str) -> ShardRecord:
         statics = await read_statics(self._client, shard_id)
         while True:
             range_id = (statics.range_id or 0) + 1
-            done = (statics.done[category] for category in DONE_COLUMNS)
+            done = (statics.done[category] for category in watermarks.COLUMNS)
             refused = await self._client.write_if(
                 [(_ACQUIRE, (range_id, owner, shard_id, keys.SHARD_KEY, statics.range_id, *done))]
             )
             if refused is None:
                 break
             stored = Stored(refused)
-            statics = Statics(stored.range_id, statics.done | stored.done())
+            statics = Statics(stored.range_id, {**statics.done, **stored.done()})
         self._lane(shard_id).learn(Statics(range_id, statics.done))
         return ShardRecord(shard_id=shard_id, range_id=range_id, owner=owner)
 
@@ -106,9 +116,10 @@ class Shards:
     async def read_tasks(
         self, shard_id: int, category: TaskCategory, after: tuple[int, int], until_fire_time_ns: int, limit: int
     ) -> Sequence[TaskRow]:
-        lane = self._lanes.get(shard_id)
-        done = lane.done if lane is not None and lane.done else (await read_statics(self._client, shard_id)).done
-        start = max(keys.task_key(*after), done[category] or b"")
+        lane = self._lane(shard_id)
+        if lane.range_id is None:
+            lane.learn(await read_statics(self._client, shard_id))
+        start = max(keys.task_key(*after), lane.done.start(category))
         end = keys.before_fire_time(until_fire_time_ns)
         answer = await self._client.read(_READ_TASKS, shard_id, keys.TASK_KINDS[category], start, end, limit)
         rows = []
@@ -120,8 +131,23 @@ class Shards:
     async def delete_tasks(
         self, shard_id: int, range_id: int, category: TaskCategory, upto: tuple[int, int]
     ) -> Outcome:
-        job = DeleteTasksJob(shard_id, range_id, category, keys.task_key(*upto))
-        return await self._lane(shard_id).submit(job)
+        lane, key = self._lane(shard_id), keys.task_key(*upto)
+        if lane.range_id != range_id:
+            return await lane.submit(DeleteTasksJob(shard_id, range_id, (category, key)))
+        lane.done.raise_to(category, key)
+        self._due[shard_id] = range_id
+        if self._deleting is None:
+            self._deleting = asyncio.get_running_loop().call_later(DELETE_DELAY_S, self._delete_due)
+        return Outcome.COMMITTED
+
+    def _delete_due(self) -> None:
+        """Deletes what no commit took along."""
+        self._deleting = None
+        due, self._due = self._due, {}
+        for shard_id, range_id in due.items():
+            lane = self._lane(shard_id)
+            if lane.range_id == range_id and not lane.done.are_stored:
+                lane.submit(DeleteTasksJob(shard_id, range_id)).add_done_callback(_log_failure)
 
     async def delete_run(
         self, shard_id: int, range_id: int, namespace_id: str, workflow_id: str, run_id: str
@@ -146,6 +172,15 @@ class Shards:
         return lane
 
     async def finish(self) -> None:
-        """Waits for what was submitted, also by callers who have gone away."""
+        """Deletes what is due, and waits for what was submitted, also by callers who have gone away."""
+        if self._deleting is not None:
+            self._deleting.cancel()
+            self._delete_due()
         for lane in list(self._lanes.values()):
             await lane.wait_until_empty()
+
+
+def _log_failure(deleted: asyncio.Future[Outcome]) -> None:
+    """What was not deleted is done again by the next owner, and costs nothing else."""
+    if not deleted.cancelled() and (error := deleted.exception()) is not None:
+        logger.info("outbox rows were not deleted: %s", error)
