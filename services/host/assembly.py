@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from services import frontend
 from services.config import DynamicConfig, ServerConfig, ServiceName
@@ -11,7 +11,7 @@ from services.host.members import RingOwners
 from services.host.ports import Ports
 from services.host.settings import matching_settings
 from services.matching import MatchingService
-from services.membership import Membership
+from services.membership import Membership, MemberState
 from services.namespaces import NamespaceRegistry
 from services.persistence import Store
 from services.rpc import (
@@ -33,6 +33,7 @@ from services.rpc import (
 )
 from services.rpc.direct import Late
 from services.rpc.network import Network
+from services.rpc.partitions import PartitionCounts, Partitioned
 from services.rpc.server import served
 from services.runtime import Chance, Clock
 
@@ -67,6 +68,7 @@ class Assembly:
         self._floor, self._ports = floor, ports
         self._own_history: Late[HistoryClient] = Late()
         self._own_matching: Late[MatchingClient] = Late()
+        self._partitions = PartitionCounts(floor.dynamic, self._matching_hosts if floor.is_cluster else None)
         self.matching = self._matching() if floor.runs("matching") else None
         self.history = self._history() if floor.runs("history") else None
 
@@ -74,7 +76,7 @@ class Assembly:
         floor, own = self._floor, ask(self._own_history.client())
         here = in_process(own, caller=caller, service=HISTORY_SERVICE, clock=floor.clock)
         if not floor.is_cluster:
-            return stand_in(HistoryClient, HISTORY, here)  # type: ignore[type-abstract]  # a protocol
+            return cast(HistoryClient, stand_in(HISTORY, here))
         owners = RingOwners(floor.membership, "history")
         router = Router(
             owners,
@@ -82,17 +84,25 @@ class Assembly:
             self._connect("history", HISTORY_SERVICE, here, caller),
             floor.clock,
         )
-        return stand_in(HistoryClient, HISTORY, router.send)  # type: ignore[type-abstract]  # a protocol
+        return cast(HistoryClient, stand_in(HISTORY, router.send))
+
+    def _matching_hosts(self) -> int:
+        members = self._floor.membership.ring("matching").members
+        return sum(member.state is MemberState.ACTIVE for member in members)
 
     def _matching_client(self, caller: ServiceName) -> MatchingClient:
+        """For those who know task queues by their names alone."""
+        partitioned = Partitioned(self._send_to_matching(caller), self._partitions, self._floor.chance)
+        return cast(MatchingClient, stand_in(MATCHING, partitioned.send))
+
+    def _send_to_matching(self, caller: ServiceName) -> Send:
         floor, own = self._floor, ask(self._own_matching.client())
         here = in_process(own, caller=caller, service=MATCHING_SERVICE, clock=floor.clock)
         if not floor.is_cluster:
-            return stand_in(MatchingClient, MATCHING, here)  # type: ignore[type-abstract]  # a protocol
+            return here
         owners = RingOwners(floor.membership, "matching")
         connect = self._connect("matching", MATCHING_SERVICE, here, caller)
-        router = Router(owners, matching_keys, connect, floor.clock)
-        return stand_in(MatchingClient, MATCHING, router.send)  # type: ignore[type-abstract]  # a protocol
+        return Router(owners, matching_keys, connect, floor.clock).send
 
     def _connect(self, service: ServiceName, name: str, here: Send, caller: ServiceName) -> Callable[[str], Send]:
         """What is owned by this very process is called directly."""
@@ -109,10 +119,20 @@ class Assembly:
 
     def _matching(self) -> MatchingService:
         floor = self._floor
+        peers: MatchingClient = stand_in(MATCHING, self._send_to_matching("matching"))
         matching = MatchingService(
-            floor.store, self._history_client("matching"), floor.clock, floor.chance, matching_settings(floor.dynamic)
+            floor.store,
+            self._history_client("matching"),
+            floor.clock,
+            floor.chance,
+            matching_settings(floor.dynamic, self._partitions),
+            peers=peers,
+            owners=RingOwners(floor.membership, "matching") if floor.is_cluster else None,
+            address=floor.own["matching"],
         )
         self._own_matching.bind(matching)
+        floor.membership.watch("matching", lambda _ring: matching.rebalance())
+        floor.membership.watch_authority(lambda _authority: matching.rebalance())
         return matching
 
     def _history(self) -> HistoryService:

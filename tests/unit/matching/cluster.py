@@ -150,9 +150,9 @@ class Cluster:
         self.members: list[str] = []
         self.placed: dict[str, str] = {}  # keys whose owner a test has chosen
         router = Router(self, matching_keys, lambda address: self.hosts[address].send, self.clock)
-        self.routed = stand_in(MatchingClient, MATCHING, router.send)  # type: ignore[type-abstract]  # a protocol
+        self.routed: MatchingClient = stand_in(MATCHING, router.send)
         self.partitioned = Partitioned(router.send, self.counts, cast(Chance, Dice(seed)))
-        self.client = stand_in(MatchingClient, MATCHING, self.partitioned.send)  # type: ignore[type-abstract]  # as above
+        self.client: MatchingClient = stand_in(MATCHING, self.partitioned.send)
         for number in range(hosts):
             self.join(f"host-{number}")
 
