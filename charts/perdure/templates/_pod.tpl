@@ -1,4 +1,4 @@
-{{/* The variables of the configuration. */}}
+{{/* The variables that the configuration names. */}}
 {{- define "perdure.env" -}}
 - name: POD_IP
   valueFrom:
@@ -23,8 +23,8 @@
 {{- end }}
 {{- end }}
 
-{{/* The secrets that pods read files from, by the directory under /etc/perdure/tls. */}}
-{{- define "perdure.secrets" -}}
+{{/* The secrets that files are read from to reach the stores, by the directory under /etc/perdure/tls. */}}
+{{- define "perdure.storeSecrets" -}}
 {{- range $name, $store := .Values.config.persistence.datastores }}
 {{- range $section := $store }}
 {{- with ($section.tls | default dict).secretName }}
@@ -32,6 +32,11 @@ store-{{ $name }}: {{ . }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* All such secrets of a server. */}}
+{{- define "perdure.secrets" -}}
+{{- include "perdure.storeSecrets" . }}
 {{- with .Values.config.zookeeper.tls }}
 {{- if and .enabled .secretName }}
 zookeeper: {{ .secretName }}
@@ -48,49 +53,70 @@ zookeeper: {{ .secretName }}
 {{- end }}
 {{- end }}
 
-{{/* Takes (list $ CONFIGMAP). */}}
+{{/* Takes (list $ OWN SECRETS CONFIGMAP), SECRETS being the name of one of the two above. */}}
 {{- define "perdure.volumes" -}}
 {{- $ := index . 0 -}}
 - name: config
-  configMap: {name: {{ index . 1 }}}
+  configMap: {name: {{ index . 3 | quote }}}
 - name: tmp
   emptyDir: {}
-{{- range $directory, $secret := include "perdure.secrets" $ | fromYaml }}
+{{- range $directory, $secret := include (index . 2) $ | fromYaml }}
 - name: tls-{{ $directory }}
   secret: {secretName: {{ $secret }}}
 {{- end }}
+{{- with (index . 1).extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
+{{/* Takes (list $ OWN SECRETS). */}}
 {{- define "perdure.mounts" -}}
+{{- $ := index . 0 -}}
 - {name: config, mountPath: /etc/perdure/config, readOnly: true}
 - {name: tmp, mountPath: /tmp}
-{{- range $directory, $_ := include "perdure.secrets" . | fromYaml }}
+{{- range $directory, $_ := include (index . 2) $ | fromYaml }}
 - {name: tls-{{ $directory }}, mountPath: /etc/perdure/tls/{{ $directory }}, readOnly: true}
+{{- end }}
+{{- with (index . 1).extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{/*
-A container that runs a command of the image. Takes (dict "root" $ "name" NAME "command" LIST).
-*/}}
+{{/* What runs a command of the image. Takes (dict "root" $ "own" VALUES "name" NAME "command" LIST). */}}
 {{- define "perdure.container" -}}
 - name: {{ .name }}
   image: {{ include "perdure.image" .root | quote }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: {{ toJson .command }}
+  env:
+    {{- include "perdure.env" .root | nindent 4 }}
+    {{- with .own.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   securityContext:
     {{- toYaml .root.Values.securityContext | nindent 4 }}
+  resources:
+    {{- toYaml .own.resources | nindent 4 }}
 {{- end }}
 
-{{/* What pods of all kinds have. Takes $. */}}
+{{/* What pods of all kinds have. Takes (list $ OWN). */}}
 {{- define "perdure.pod" -}}
+{{- $ := index . 0 }}
+{{- $own := index . 1 -}}
 automountServiceAccountToken: false
 enableServiceLinks: false  # their variables could pass for ours
-{{- with .Values.imagePullSecrets }}
+{{- with $.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- toYaml $.Values.podSecurityContext | nindent 2 }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
+{{- with index $own $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -102,7 +128,6 @@ Takes (list $ SERVICE PORT).
 {{- $ := index . 0 }}
 {{- $service := index . 1 }}
 {{- $port := index . 2 }}
-{{- $group := ternary "frontend" "internode" (eq $service "frontend") }}
 {{- $names := dict
   "frontend" "temporal.api.workflowservice.v1.WorkflowService"
   "history" "temporal.server.api.historyservice.v1.HistoryService"
@@ -110,10 +135,10 @@ Takes (list $ SERVICE PORT).
   "worker" "temporal.server.api.workerservice.v1.WorkerService" }}
 {{- $process := printf "grpc: {port: %v}" $port }}
 {{- $ready := printf "grpc: {port: %v, service: %s}" $port (index $names $service) }}
-{{- if (index $.Values.tls $group).secretName }}
+{{- if (index $.Values.tls (ternary "frontend" "internode" (eq $service "frontend"))).secretName }}
 {{- $process = printf "tcpSocket: {port: %v}" $port }}
 {{- $ready = $process }}
-{{- end }}
+{{- end -}}
 startupProbe:
   {{ $ready }}
   periodSeconds: 2
