@@ -14,7 +14,7 @@ from tests.parts.cassandra import Cassandra
 KEYSPACE = "perdure"
 VISIBILITY = ("visibility", "visibility_hour", "visibility_run", "visibility_workflow")
 TABLES = ("shard", "history", "queue", "namespace", "cluster", *VISIBILITY)
-GIVE_UP = timedelta(seconds=1)
+GIVE_UP = timedelta(seconds=3)
 
 
 def section_of(node: Cassandra, keyspace: str = KEYSPACE) -> Section:

@@ -86,8 +86,19 @@ class Client:
 
     async def write(self, text: str, *values: object) -> None:
         """A plain write. Raises StoreError when nothing was changed, UnknownOutcome when that is not certain."""
+        await self._write(self._prepared[text].bind(values))
+
+    async def write_all(self, statements: Iterable[Bound]) -> None:
+        """Plain writes of several partitions in one message: each of them may happen without the others."""
+        batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+        for text, values in statements:
+            batch.add(self._prepared[text], values)
+        if len(batch):
+            await self._write(batch)
+
+    async def _write(self, statement: Any) -> None:
         try:
-            await self._send(self._prepared[text].bind(values), WRITE_PROFILE)
+            await self._send(statement, WRITE_PROFILE)
         except REFUSED_PLAIN as error:
             raise as_store_error(error) from error
         except Exception as error:

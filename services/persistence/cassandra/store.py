@@ -153,7 +153,7 @@ class CassandraStore:
 
     async def upsert_visibility(self, records: Sequence[VisibilityRecord]) -> None:
         with self:
-            await asyncio.gather(*[self._visibility.upsert(record) for record in records])
+            await self._visibility.upsert_all(records)
 
     async def delete_visibility(self, namespace_id: str, run_id: str) -> None:
         with self:

@@ -10,15 +10,16 @@ All writes are plain. Their timestamp is the version of the record, so that an o
 # ruff: noqa: S608 - what is put into CQL texts here are constants of this room; values are always bound
 
 import asyncio
+import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 from typing import NamedTuple, TypeAlias
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 
-from services.persistence.cassandra.client import Client
+from services.persistence.cassandra.client import Bound, Client
 from services.persistence.interface import (
     InvalidQuery,
     SearchAttributeTypes,
@@ -43,6 +44,10 @@ HOURS_AT_ONCE_MAX = 8
 HOUR_WRITTEN_S = 600.0
 HOUR_KEPT_NS = HOUR_NS
 HOURS_REMEMBERED_MAX = 10_000
+
+UPSERTS_AT_ONCE_MAX = 64
+
+VERSIONS_KEPT_MAX = 8  # of a run: where its record was; beyond them they are deleted
 
 _HOUR = "namespace_id = ? AND is_open = ? AND hour = ?"
 _SET = (
@@ -121,6 +126,13 @@ class Visibility:
         self._client, self._clock = client, clock
         self._hours_written_s: dict[tuple[str, bool, int], float] = {}
 
+    async def upsert_all(self, records: Sequence[VisibilityRecord]) -> None:
+        """The newest record of each run, some at a time."""
+        newest = {(each.namespace_id, each.run_id): each for each in sorted(records, key=lambda each: each.version)}
+        waiting = iter(newest.values())
+        while some := list(itertools.islice(waiting, UPSERTS_AT_ONCE_MAX)):
+            await asyncio.gather(*[self.upsert(record) for record in some])
+
     async def upsert(self, record: VisibilityRecord) -> None:
         """Says first where the version will be, then puts it there, then removes what a newer one has replaced.
 
@@ -128,24 +140,32 @@ class Visibility:
         """
         namespace_id, run_id, version = record.namespace_id, record.run_id, record.version
         place = place_of(record)
-        await self._client.write(_SET_VERSION, namespace_id, run_id, version, record.workflow_id, *place, version)
-        await self._client.write(_SET, namespace_id, *place, _encoded(record), record.blob, version)
-        await self._write_hour(namespace_id, place)
+        first: list[Bound] = [
+            (_SET_VERSION, (namespace_id, run_id, version, record.workflow_id, *place, version)),
+            (_SET, (namespace_id, *place, _encoded(record), record.blob, version)),
+        ]
+        hour, now_s = (namespace_id, *place[:2]), self._clock.monotonic()
+        if now_s - self._hours_written_s.get(hour, -HOUR_WRITTEN_S) >= HOUR_WRITTEN_S:
+            first.append((_SET_HOUR, hour))
+        await self._client.write_all(first)
+        if len(first) > 2:
+            self._remember_hour(hour, now_s)
         versions = await self._versions(namespace_id, run_id)
         newest = versions[0][0] if versions else EVER  # none: the run was deleted meanwhile
         kept = versions[0][2] if versions else None
         stale = {where for _, _, where in versions} | {place}
-        await self._drop(namespace_id, (where for where in stale if where != kept), newest)
-        if len(versions) > 1:
-            await self._client.write(_DROP_OLDER, newest, namespace_id, run_id, newest)
-        elif versions:
-            await self._client.write(_SET_WORKFLOW, namespace_id, record.workflow_id, run_id, version)
+        after: list[Bound] = [(_DROP, (newest, namespace_id, *where)) for where in stale if where != kept]
+        if len(versions) == 1:
+            after.append((_SET_WORKFLOW, (namespace_id, record.workflow_id, run_id, version)))
+        elif len(versions) > VERSIONS_KEPT_MAX:
+            after.append((_DROP_OLDER, (newest, namespace_id, run_id, newest)))
+        await self._client.write_all(after)
 
     async def delete(self, namespace_id: str, run_id: str) -> None:
         versions = await self._versions(namespace_id, run_id)
-        await self._drop(namespace_id, (where for _, _, where in versions), EVER)
-        for workflow_id in {workflow_id for _, workflow_id, _ in versions}:
-            await self._client.write(_DROP_WORKFLOW, EVER, namespace_id, workflow_id, run_id)
+        drops: list[Bound] = [(_DROP, (EVER, namespace_id, *where)) for _, _, where in versions]
+        drops += [(_DROP_WORKFLOW, (EVER, namespace_id, workflow_id, run_id)) for _, workflow_id, _ in versions]
+        await self._client.write_all(drops)
         await self._client.write(_DROP_RUN, EVER, namespace_id, run_id)
 
     async def list_page(
@@ -240,17 +260,10 @@ class Visibility:
         answer = await self._client.read(_READ_VERSIONS, namespace_id, run_id)
         return [(version, workflow_id, Place(*place)) for version, workflow_id, *place in answer.rows]
 
-    async def _drop(self, namespace_id: str, places: Iterable[Place], timestamp: int) -> None:
-        for place in places:
-            await self._client.write(_DROP, timestamp, namespace_id, *place)
-
-    async def _write_hour(self, namespace_id: str, place: Place) -> None:
-        key, now_s = (namespace_id, *place[:2]), self._clock.monotonic()
-        if now_s - self._hours_written_s.get(key, -HOUR_WRITTEN_S) >= HOUR_WRITTEN_S:
-            await self._client.write(_SET_HOUR, *key)
-            if len(self._hours_written_s) > HOURS_REMEMBERED_MAX:
-                self._hours_written_s.clear()
-            self._hours_written_s[key] = now_s
+    def _remember_hour(self, hour: tuple[str, bool, int], now_s: float) -> None:
+        if len(self._hours_written_s) >= HOURS_REMEMBERED_MAX:
+            self._hours_written_s.clear()
+        self._hours_written_s[hour] = now_s
 
 
 def _order(place: Place) -> tuple[bool, bytes]:
