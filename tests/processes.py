@@ -22,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PUBLIC_API = "temporal.api.workflowservice.v1.WorkflowService"
+LOOPBACK = "127.0.0.1"
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 15.0
 QUICK_RECONNECT = (

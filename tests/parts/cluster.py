@@ -16,9 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.parts.cassandra import Cassandra
 from tests.parts.mariadb import MariaDB
+from tests.parts.network import Home, Network
 from tests.parts.postgresql import Postgresql
-from tests.parts.zookeeper import ZooKeeper
-from tests.processes import BIN, QUICK_RECONNECT, Process, free_port
+from tests.parts.zookeeper import Ensemble
+from tests.processes import BIN, LOOPBACK, QUICK_RECONNECT, Process, free_port
 
 TEMPLATE = Path(__file__).with_name("cluster.yaml")
 SHAPE: Mapping[str, int] = {"frontend": 2, "history": 3, "matching": 2, "worker": 1}
@@ -31,24 +32,37 @@ Store = Cassandra | Postgresql | MariaDB
 class Host(Process):
     """One process with one service, or with all of them; started again, it keeps its address."""
 
-    def __init__(self, directory: Path, name: str, service: str, settings: Mapping[str, str], port: int) -> None:
-        self.name, self.service, self.port = name, service, port
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        service: str,
+        settings: Mapping[str, str],
+        port: int,
+        *,
+        ip: str = LOOPBACK,
+        home: Home | None = None,
+    ) -> None:
+        """It lives in its `home`, if it has one, and listens there; else at `ip`."""
+        self.name, self.service, self.port, self.home = name, service, port, home
+        self.ip = home.ip if home is not None else ip
         self.metrics_port = free_port()
         environment = {
             **os.environ,
             **settings,
-            "ADDRESS": "127.0.0.1",
+            "ADDRESS": self.ip,
             "PORT": str(port),
             "METRICS_PORT": str(self.metrics_port),
         }
-        arguments = [str(BIN / "perdure"), "server", "start", "--config", settings["CONFIG"]]
+        arguments = home.command if home is not None else []
+        arguments = [*arguments, str(BIN / "perdure"), "server", "start", "--config", settings["CONFIG"]]
         if service != ALL:
             arguments += ["--service", service]
         super().__init__(arguments, directory / f"{name}.log", environment)
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     @property
     def cpu_s(self) -> float:
@@ -78,7 +92,10 @@ class Host(Process):
 
 
 class Cluster:
-    """Everything; `shape` says how many hosts of each service. The first frontend is at `port`."""
+    """Everything; `shape` says how many hosts of each service. The first frontend is at `port`.
+
+    On a `network` history hosts have homes of their own and can be cut off; all else is at the network's address.
+    """
 
     def __init__(
         self,
@@ -89,11 +106,14 @@ class Cluster:
         settings: Mapping[str, str] = {},
         port: int | None = None,
         durable: bool = False,
+        zookeepers: int = 1,
+        network: Network | None = None,
     ) -> None:
-        self.directory = directory
+        self.directory, self.network = directory, network
+        self.ip = network.ip if network is not None else LOOPBACK
         directory.mkdir(parents=True, exist_ok=True)
-        self.zookeeper = ZooKeeper(directory, tick_ms=500)
-        self.store = store_part(directory, store, durable=durable)
+        self.zookeeper = Ensemble(directory, size=zookeepers, tick_ms=500, ip=self.ip)
+        self.store = store_part(directory, store, durable=durable, ip=self.ip)
         self.dynamic_config = directory / "dynamic.yaml"
         self.dynamic_config.touch()
         config = directory / "cluster.yaml"
@@ -112,7 +132,9 @@ class Cluster:
         ]
 
     def _host(self, service: str, number: int, port: int = 0) -> Host:
-        return Host(self.directory, f"{service}-{number}", service, self._settings, port or free_port())
+        home = self.network.home() if self.network is not None and service == "history" else None
+        port = port or free_port()
+        return Host(self.directory, f"{service}-{number}", service, self._settings, port, ip=self.ip, home=home)
 
     def __enter__(self) -> Self:
         try:
@@ -165,20 +187,23 @@ class Cluster:
             part.kill()
 
 
-def store_part(directory: Path, name: StoreName, *, durable: bool = False) -> Store:
+def store_part(directory: Path, name: StoreName, *, durable: bool = False, ip: str = LOOPBACK) -> Store:
     """Cassandra is always durable. Of the others only a crash of the machine would show that they are not."""
     if name == "cassandra":
-        return Cassandra(directory)
-    return (Postgresql if name == "postgresql" else MariaDB)(directory, durable=durable)
+        return Cassandra(directory, options={"LISTEN": ip})
+    if name == "postgresql":
+        return Postgresql(directory, durable=durable, ip=ip)
+    assert ip == LOOPBACK, "MariaDB's root is let in from this machine alone"
+    return MariaDB(directory, durable=durable)
 
 
 def datastore(name: StoreName, store: Store) -> str:
     """The section of the configuration, at its place in the template."""
     if name == "cassandra":
-        return f'      cassandra: {{hosts: "127.0.0.1", port: {store.port}, keyspace: perdure}}'
+        return f'      cassandra: {{hosts: "{store.ip}", port: {store.port}, keyspace: perdure}}'
     plugin, user = ("postgres12", "postgres") if name == "postgresql" else ("mysql8", "root")
     return (
-        f'      sql: {{pluginName: {plugin}, databaseName: perdure, connectAddr: "127.0.0.1:{store.port}", '
+        f'      sql: {{pluginName: {plugin}, databaseName: perdure, connectAddr: "{store.address}", '
         f"user: {user}, maxConns: 20}}"
     )
 

@@ -11,22 +11,22 @@ from typing import IO
 
 import psutil
 
-from tests.processes import REPOSITORY, START_SECONDS_MAX, Process, free_port
+from tests.processes import LOOPBACK, REPOSITORY, START_SECONDS_MAX, Process, free_port
 
 
 class DatabaseServer(Process):
-    """A database server on its own port of the loopback; started again, it keeps port and data."""
+    """A database server on its own port of `ip`; started again, it keeps port and data."""
 
     STOP_SIGNAL = signal.SIGTERM
 
-    def __init__(self, directory: Path, name: str, port: int | None = None) -> None:
+    def __init__(self, directory: Path, name: str, port: int | None = None, ip: str = LOOPBACK) -> None:
         self.data = directory / name
-        self.port = port or free_port()
+        self.ip, self.port = ip, port or free_port()
         super().__init__(self._command(), directory / f"{name}.log")
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     def start(self) -> None:
         if not self.data.exists():

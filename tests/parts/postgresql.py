@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.parts.databases import DatabaseServer
+from tests.processes import LOOPBACK
 
 BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql/bin"))
 
@@ -21,12 +22,12 @@ class Postgresql(DatabaseServer):
 
     STOP_SIGNAL = signal.SIGINT  # SIGTERM would wait for clients to leave
 
-    def __init__(self, directory: Path, port: int | None = None, *, durable: bool = False) -> None:
+    def __init__(self, directory: Path, port: int | None = None, *, durable: bool = False, ip: str = LOOPBACK) -> None:
         self._durable = durable
-        super().__init__(directory, "postgresql", port)
+        super().__init__(directory, "postgresql", port, ip)
 
     def _command(self) -> list[str]:
-        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.data}"]
+        settings = [f"port={self.port}", f"listen_addresses={self.ip}", f"unix_socket_directories={self.data}"]
         settings += ["max_connections=200", f"fsync={'on' if self._durable else 'off'}", "log_min_messages=fatal"]
         return [
             *self._as_user(),
@@ -40,10 +41,12 @@ class Postgresql(DatabaseServer):
         if self._as_user():
             shutil.chown(self.data, USER, USER)
         self._run(*self._as_user(), str(BIN / "initdb"), "-A", "trust", "--no-sync", "-U", USER, "-D", str(self.data))
+        with (self.data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+            rules.write(f"host all all {self.ip}/24 trust\n")
 
     def _as_user(self) -> list[str]:
         return [] if os.geteuid() else AS_USER
 
     def _is_ready(self) -> bool:
-        check = [str(BIN / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        check = [str(BIN / "pg_isready"), "-q", "-h", self.ip, "-p", str(self.port)]
         return subprocess.run(check, check=False).returncode == 0

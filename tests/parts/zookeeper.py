@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.processes import Process, free_port
+from tests.processes import LOOPBACK, Process, free_port
 
 START_SECONDS_MAX = 20.0
 _JARS = Path("/usr/share/java")
@@ -32,23 +32,30 @@ class ZooKeeper(Process):
     """
 
     def __init__(
-        self, directory: Path, *, port: int | None = None, tick_ms: int = 2000, server: int = 1, extra: str = ""
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        tick_ms: int = 2000,
+        server: int = 1,
+        extra: str = "",
+        ip: str = LOOPBACK,
     ) -> None:
-        self.port = port or free_port()
+        self.ip, self.port = ip, port or free_port()
         data = directory / f"zookeeper-{server}"
         data.mkdir(parents=True, exist_ok=True)
         (data / "myid").write_text(f"{server}\n", encoding="ascii")
         file = data / "zoo.cfg"
         file.write_text(
             f"tickTime={tick_ms}\ninitLimit=20\nsyncLimit=5\ndataDir={data}\nclientPort={self.port}\n"
-            f"clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{extra}",
+            f"clientPortAddress={ip}\nadmin.enableServer=false\n4lw.commands.whitelist=*\n{extra}",
             encoding="ascii",
         )
         super().__init__([*_JAVA, "-cp", _CLASSPATH, _MAIN, str(file)], data / "zookeeper.log")
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     @property
     def mode(self) -> str:
@@ -59,7 +66,7 @@ class ZooKeeper(Process):
     def ask(self, word: str) -> str:
         """The answer to a four-letter word; empty when nobody answers."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self.ip, self.port), timeout=1) as connection:
                 connection.sendall(word.encode("ascii"))
                 return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         except OSError:
@@ -77,10 +84,11 @@ class ZooKeeper(Process):
 class Ensemble:
     """Three nodes, or as many as said, that elect a leader."""
 
-    def __init__(self, directory: Path, *, size: int = 3, tick_ms: int = 2000) -> None:
+    def __init__(self, directory: Path, *, size: int = 3, tick_ms: int = 2000, ip: str = LOOPBACK) -> None:
         lines = [f"server.{i}=127.0.0.1:{free_port()}:{free_port()}\n" for i in range(1, size + 1)]
         servers = "".join(lines)
-        self.nodes = [ZooKeeper(directory, tick_ms=tick_ms, server=i, extra=servers) for i in range(1, size + 1)]
+        numbers = range(1, size + 1)
+        self.nodes = [ZooKeeper(directory, tick_ms=tick_ms, server=i, extra=servers, ip=ip) for i in numbers]
 
     @property
     def address(self) -> str:

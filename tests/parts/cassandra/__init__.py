@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from tests.processes import REPOSITORY, ProcessDiedError, free_port
+from tests.processes import LOOPBACK, REPOSITORY, ProcessDiedError, free_port
 
 SCRIPTS = Path(__file__).parent
 CACHE = REPOSITORY / ".cache" / "cassandra"
@@ -29,6 +29,7 @@ class Cassandra:
     def __init__(self, directory: Path, port: int | None = None, options: Mapping[str, str] = {}) -> None:
         self.data = directory / "cassandra"
         self.port = port or free_port()
+        self.ip = options.get("LISTEN", LOOPBACK)
         settings = {"FAST": "1", "PAXOS": "v2", "SYNC": "batch", "HEAP_MAX": "768m", "CASS_LIB": str(CACHE / "lib")}
         settings |= {"STORAGE_PORT": str(free_port()), "WAIT": str(START_SECONDS_MAX), "CDS": str(CLASSES)}
         self._environment = {**os.environ, **settings, **options}
@@ -44,7 +45,7 @@ class Cassandra:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     @property
     def pid(self) -> int:

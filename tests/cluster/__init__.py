@@ -1,0 +1,1 @@
+"""Who owns what in a real cluster, and what its clients see of changes of owners."""
