@@ -165,13 +165,18 @@ class _MeasuredStore:
     def _method(self, method: Callable[..., Awaitable[Any]], access: Access) -> Callable[..., Awaitable[Any]]:
         clock, about = self._clock, access.about
         service = access.service if access.service in self._services else next(iter(self._services), access.service)
-        shown_of: dict[tuple[Access, str], _Shown] = {}
+        shown_of: dict[str, dict[str, _Shown]] = {}  # by operation, by namespace id
+        only = shown_of.setdefault(access.operation, {})
+        varies, finds = access.operation in _VARYING, access.operation in _FINDING
         spans = tracer(service)
 
         async def measured(*arguments: Any, **named: Any) -> Any:
-            which = access if access.operation in _FIXED else _which(access, arguments)
+            which, cells = access, only
+            if varies:
+                which = _which(access, arguments)
+                cells = shown_of.setdefault(which.operation, {})
             namespace_id = about(*arguments, **named)
-            shown = shown_of.get((which, namespace_id)) or self._shown(shown_of, which, service, namespace_id)
+            shown = cells.get(namespace_id) or self._shown(cells, which, service, namespace_id)
             shown.requests.inc()
             began = clock.monotonic()
             try:
@@ -185,33 +190,28 @@ class _MeasuredStore:
                 raise
             finally:
                 shown.latency.observe(clock.monotonic() - began)
-            if result is None and which.operation in _FINDING:
+            if result is None and finds:
                 shown.refused(NOT_FOUND)
-            elif isinstance(result, Outcome) and result is not Outcome.COMMITTED:
+            elif result.__class__ is Outcome and result is not Outcome.COMMITTED:
                 shown.refused(REFUSED[result] if which.interface == "ExecutionStore" else LEASE_LOST)
             return result
 
         return measured
 
-    def _shown(
-        self, shown_of: dict[tuple[Access, str], _Shown], access: Access, service: str, namespace_id: str
-    ) -> _Shown:
+    def _shown(self, cells: dict[str, _Shown], access: Access, service: str, namespace_id: str) -> _Shown:
         labels = {"operation": access.operation, "service_name": service}
         if access.interface == "Visibility":
-            shown = shown_of[access, namespace_id] = _Shown(labels | self._lists, LIST_FAMILIES)
+            shown = cells[namespace_id] = _Shown(labels | self._lists, LIST_FAMILIES)
             return shown
         name = self.name_of(namespace_id) if namespace_id else SYSTEM
         shown = _Shown(labels | {"namespace": name or UNKNOWN_NAMESPACE}, FAMILIES)
         if name:
-            shown_of[access, namespace_id] = shown
+            cells[namespace_id] = shown
         return shown
 
 
 _FINDING: Final = {"GetCurrentExecution", "GetWorkflowExecution", "GetNamespace"}
-_FIXED: Final = {access.operation for access in ACCESSES.values()} - {
-    "UpdateWorkflowExecution",
-    "UpsertWorkflowExecution",
-}
+_VARYING: Final = {"UpdateWorkflowExecution", "UpsertWorkflowExecution"}
 STARTED: Final = Access("Visibility", "RecordWorkflowExecutionStarted", "history")
 CLOSED: Final = Access("Visibility", "RecordWorkflowExecutionClosed", "history")
 

@@ -8,8 +8,8 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from services.history.core.decision import Decision
 from services.history.core.run import Run
 from services.history.metrics.names import ACTIVE, ARCHETYPE, SERVICE, UNVERSIONED, NameOf, shown
-from services.history.shard import category_of
-from services.persistence import RunWrite, TaskCategory
+from services.history.shard import TIMERS
+from services.persistence import RunWrite
 from services.protos.run_pb2 import Task
 from services.telemetry import BYTES_BUCKETS, COUNT_BUCKETS, BoundCounter, BoundHistogram, Counter, Histogram
 
@@ -29,11 +29,6 @@ STORED_SIZE = Histogram(
     "persisted_mutable_state_size", ("archetype", "operation", "service_name"), buckets=BYTES_BUCKETS
 )
 TASKS = Histogram("task_count", (*_STATE, "task_category"), "Outbox tasks of one transaction", buckets=COUNT_BUCKETS)
-CATEGORIES: Final = {
-    TaskCategory.IMMEDIATE: "transfer",
-    TaskCategory.TIMER: "timer",
-    TaskCategory.VISIBILITY: "visibility",
-}
 PENDING: Final = tuple(
     Histogram(name, _STATE, buckets=COUNT_BUCKETS)
     for name in (
@@ -80,16 +75,23 @@ class _Stats:
         self.end_events = HISTORY_COUNT.bind(**run, operation=ENDED)
         self.info_size, self.state_size = INFO_SIZE.bind(**state), STATE_SIZE.bind(**state)
         self.stored_size = STORED_SIZE.bind(archetype=ARCHETYPE, operation="WorkflowContext", service_name=SERVICE)
-        self.tasks = {number: TASKS.bind(**state, task_category=name) for number, name in CATEGORIES.items()}
+        self.timer_tasks = TASKS.bind(**state, task_category="timer")
+        self.visibility_tasks = TASKS.bind(**state, task_category="visibility")
+        self.transfer_tasks = TASKS.bind(**state, task_category="transfer")
         self.pending = tuple(family.bind(**state) for family in PENDING)
         self.ends: dict[tuple[int, str, str], tuple[BoundCounter, BoundHistogram]] = {}
 
     def changed(self, write: RunWrite, run: Run, tasks: Sequence[Task]) -> None:
         """A transaction wrote the run."""
         info = run.info
-        categories = [category_of(task.kind) for task in tasks]
-        for category in set(categories):
-            self.tasks[category].observe(categories.count(category))
+        timers = sum([task.kind in TIMERS for task in tasks])
+        shows = sum([task.kind == Task.UPDATE_VISIBILITY for task in tasks])
+        if timers:
+            self.timer_tasks.observe(timers)
+        if shows:
+            self.visibility_tasks.observe(shows)
+        if len(tasks) > timers + shows:
+            self.transfer_tasks.observe(len(tasks) - timers - shows)
         self.transitions.observe(info.state_transitions)
         self.written_bytes.observe(sum([len(batch.blob) for batch in write.batches]))
         self.written_events.observe(sum([batch.next_event_id - batch.first_event_id for batch in write.batches]))
@@ -98,9 +100,9 @@ class _Stats:
         size += sum([len(item.blob) for item in write.items if item.blob is not None])
         self.state_size.observe(size)
         self.stored_size.observe(size)
-        activities, timers, children, signals, cancels, buffered, signaled = self.pending
+        activities, user_timers, children, signals, cancels, buffered, signaled = self.pending
         activities.observe(len(run.activities))
-        timers.observe(len(run.timers))
+        user_timers.observe(len(run.timers))
         children.observe(len(run.children))
         signals.observe(len(run.signals))
         cancels.observe(len(run.cancels))
