@@ -1,83 +1,56 @@
-"""`python -m tests.simulation`: many seeds, several at a time, each in a process of its own."""
+"""Simulates the cluster: many seeds, several at a time. A seed that fails is told with its trace and how to replay it.
+
+Exit code 1 when a seed failed. The same seed gives the same trace; the number after it is the trace's digest.
+"""
 
 import argparse
 import os
-import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from tests.simulation.simulation import Report, Simulation
+from tests.simulation.breakages import BREAKAGES
+from tests.simulation.processes import run
+from tests.simulation.simulation import Report
 
-SHOWN_LINES = 60
+SHOWN_LINES, SHOWN_WIDTH = 60, 240
+HASH_SEED = "PYTHONHASHSEED"  # sets of strings are walked in the same order in every process
 
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    options.add_argument("--first", type=int, default=1, help="the first seed")
-    options.add_argument("--seeds", type=int, default=1, help="how many")
-    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
-    options.add_argument("--trace", metavar="FILE", help="where to write the trace of the last seed")
+    options.add_argument("--first", type=int, default=1, metavar="N", help="the first seed (1)")
+    options.add_argument("--seeds", type=int, default=1, metavar="N", help="how many (1)")
+    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at a time (one per core)")
+    options.add_argument("--trace", type=Path, metavar="FILE", help="where to write the trace of the last seed")
+    options.add_argument("--break", dest="breakage", choices=BREAKAGES, help="make a mistake, to see it found")
+    options.add_argument("--until-failure", action="store_true", help="stop at the first seed that fails")
     chosen = options.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of strings are walked in the same order in every process
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
-            os.environ | {"PYTHONHASHSEED": "0"},
-        )
-    failed, began = 0, time.monotonic()
-    for report in run(range(chosen.first, chosen.first + chosen.seeds), chosen.jobs):
-        print(f"seed {report.seed}: {report.digest} {report.virtual_s:.0f} s, {report.summary}")
-        if chosen.trace:
-            with open(chosen.trace, "w") as file:
-                file.write("\n".join(report.trace))
+    if os.environ.get(HASH_SEED) != "0":
+        command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | {HASH_SEED: "0"})
+    seeds, began, failed, count = range(chosen.first, chosen.first + chosen.seeds), time.monotonic(), [], 0
+    for report in run(seeds, chosen.jobs, BREAKAGES.get(chosen.breakage)):
+        count += 1
+        print(f"seed {report.seed}: {report.digest} {report.virtual_s:.0f} s, {report.summary}", flush=True)
+        if chosen.trace is not None:
+            chosen.trace.write_text("\n".join(report.trace) + "\n")
         if report.violations:
-            failed += 1
-            show(report)
-    print(f"{chosen.seeds} seeds in {time.monotonic() - began:.0f} s, {failed} failed")
+            failed.append(report.seed)
+            show(report, chosen.breakage)
+            if chosen.until_failure:
+                break
+    print(f"{count} seeds in {time.monotonic() - began:.0f} s, {len(failed)} failed {failed or ''}")
     return 1 if failed else 0
 
 
-def show(report: Report) -> None:
-    print(f"  weather: {report.weather}")
-    for line in report.trace[-SHOWN_LINES:]:
-        print(f"  {line[:240]}")
+def show(report: Report, breakage: str | None) -> None:
+    for line in (f"weather: {report.weather}", *report.trace[-SHOWN_LINES:]):
+        print(f"  {line[:SHOWN_WIDTH]}")
     for violation in report.violations[:10]:
         print(f"  VIOLATION: {violation}")
-    print(f"  replay: make simulate SEEDS=1 FIRST_SEED={report.seed} TRACE=trace.txt")
-
-
-def run(seeds: range, jobs: int) -> Iterator[Report]:
-    """Reports in the order of their ends."""
-    running: dict[int, int] = {}  # read end of a pipe -> process id
-    left = iter(seeds)
-    import select
-
-    while True:
-        while len(running) < jobs and (seed := next(left, None)) is not None:
-            end, process = fork(lambda seed=seed: Simulation(seed).run())
-            running[end] = process
-        if not running:
-            return
-        for end in select.select(list(running), [], [])[0]:
-            with os.fdopen(end, "rb") as pipe:
-                payload = pipe.read()
-            os.waitpid(running.pop(end), 0)
-            yield pickle.loads(payload)
-
-
-def fork(work: Callable[[], Report]) -> tuple[int, int]:
-    read, write = os.pipe()
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        os.close(write)
-        return read, process
-    os.close(read)
-    report = work()
-    with os.fdopen(write, "wb") as pipe:
-        pickle.dump(report, pipe)
-    os._exit(0)
+    broken = f" BREAK={breakage}" if breakage else ""
+    print(f"  replay: make simulate SEEDS=1 FIRST_SEED={report.seed}{broken} TRACE=trace.txt")
 
 
 if __name__ == "__main__":

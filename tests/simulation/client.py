@@ -126,7 +126,8 @@ class Customer:
         try:
             started = await self._client.call(request(**fields), reply)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not Code.ALREADY_EXISTS:  # an earlier attempt was heard, and the run is over
+            followed = with_signal or "continue" in str(self._program)  # the run that an earlier attempt made is over
+            if error.code() is not Code.ALREADY_EXISTS or not followed:
                 self._world.violated(f"{self._workflow_id} could not be started: {error.code()} {error.details()}")
             return int(with_signal)
         self._ledger.starts.setdefault(self._workflow_id, set()).add(started.run_id)
@@ -168,8 +169,9 @@ class Customer:
             request=Request(meta=Meta(update_id=update_id, identity="client"), input=Input(name=name)),
         )
         while True:
-            reply = await self._done(request, api.UpdateWorkflowExecutionResponse, (Code.NOT_FOUND,))
-            if reply is None:
+            excused = (Code.NOT_FOUND, Code.FAILED_PRECONDITION)
+            reply = await self._done(request, api.UpdateWorkflowExecutionResponse, excused)
+            if reply is None:  # it is over, or its workers fail again and again
                 return
             if reply.HasField("outcome"):
                 break

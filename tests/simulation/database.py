@@ -6,7 +6,7 @@ Whatever was sent lands, though its sender has given up, or is gone: the fence i
 import asyncio
 from typing import Any, Final, cast
 
-from services.persistence import Outcome, Store, StoreError, UnknownOutcome
+from services.persistence import Outcome, QueueKey, Store, StoreError, UnknownOutcome
 from tests.simulation.loop import Life
 from tests.simulation.memory import Memory
 from tests.simulation.world import World
@@ -88,4 +88,8 @@ def _about(args: tuple[Any, ...]) -> str:
         commit = args[0]
         runs = " ".join(f"{run.run_id[-4:]}:{run.version}" for run in commit.runs)
         return f"shard {commit.shard_id}/{commit.range_id} {commit.workflow_id} {runs} +{len(commit.tasks)} tasks"
-    return " ".join(str(arg) for arg in args if isinstance(arg, str | int))
+    return " ".join(_shown(arg) for arg in args if isinstance(arg, str | int | QueueKey))
+
+
+def _shown(arg: object) -> str:
+    return f"{arg.name}#{arg.partition}/{arg.task_queue_type}" if isinstance(arg, QueueKey) else str(arg)

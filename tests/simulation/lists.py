@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import eq, ge, gt, le, lt, ne
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from services.persistence import SearchAttributeTypes, VisibilityRecord
 from services.persistence.sql.lists import RANK_OF_OPEN, place_of
@@ -91,7 +91,7 @@ def _holds(condition: Condition, record: VisibilityRecord) -> bool | None:
 def _predicate(predicate: Predicate, record: VisibilityRecord) -> bool | None:
     of, operator, values = predicate.attribute, predicate.operator, predicate.values
     known = _SYSTEM.get(of.name)
-    value = known(record) if known else record.search_attributes.get(of.name)
+    value: Any = known(record) if known else record.search_attributes.get(of.name)
     if operator == "IS NULL":
         return value is None
     if known is None and of.type in (AttributeType.KEYWORD_LIST, AttributeType.TEXT):
@@ -106,7 +106,7 @@ def _predicate(predicate: Predicate, record: VisibilityRecord) -> bool | None:
         case "IN":
             return value in values
         case "BETWEEN":
-            low, high = values
+            low, high = cast("tuple[Any, Any]", values)
             return bool(low <= value <= high)
         case "STARTS_WITH":
             return str(value).startswith(str(values[0]))

@@ -8,19 +8,23 @@ a seed gives the same order in every process.
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
-AT_ONCE_MAX = 300_000  # callbacks at one instant of virtual time; more are a loop that waits for nothing
+TURN_S = 1e-6  # what one turn of the loop takes
+BUSY_S, BUSY_MAX = 1.0, 300_000  # more callbacks than that in a second of virtual time are a loop that does not wait
 
 LIFE: ContextVar["Life"] = ContextVar("life")
 
 
 class Livelock(Exception):
-    """Virtual time stands still, or nothing is left that could happen."""
+    """Virtual time hardly moves, or nothing is left that could happen."""
 
 
 class Life:
@@ -43,16 +47,19 @@ class Life:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """`time()` is virtual. Handles of different lives that are ready at one instant run in an order that `mix` gives."""
+    """`time()` is virtual. What different lives have ready at one instant runs in an order that `mix` gives."""
+
+    _ready: deque[asyncio.Handle]  # asyncio's, as are the timers
+    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self, mix: Callable[[], float]) -> None:
         super().__init__()
         self._now = 0.0
         self._mix = mix
-        self._at_once = 0
+        self._second, self._callbacks = 0.0, 0
         self._numbers = itertools.count(1)
         self._graveyard: list[object] = []
-        self.set_task_factory(self._new_task)
+        self.set_task_factory(cast(Any, self._new_task))
 
     def time(self) -> float:
         return self._now
@@ -68,7 +75,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """The process is gone. What it was doing is kept, so that no clean-up code runs when it would be collected."""
         life.ended = True
         life.parked.clear()
-        self._graveyard.extend(task for task in asyncio.all_tasks(self) if life_of(task.get_context()) is life)
+        self._graveyard.extend(task for task in asyncio.all_tasks(self) if cast(_Task, task).life is life)
 
     def thaw(self, life: Life) -> None:
         """What came due meanwhile is done now, in its order."""
@@ -84,8 +91,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _new_task(self, _loop: object, work: Coroutine[Any, Any, T], **options: Any) -> "asyncio.Task[T]":
         return _Task(work, loop=self, **options)
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
-        LIFE.get().signals[sig] = callback
+    def add_signal_handler(self, sig: int, callback: Callable[[Unpack[Args]], object], *args: *Args) -> None:
+        LIFE.get().signals[sig] = partial(callback, *args)
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""
@@ -104,36 +111,42 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if not scheduled:
                 raise Livelock("nothing is left that could happen")
             self._now = max(self._now, scheduled[0].when())
-            self._at_once = 0
+        self._now += TURN_S
         while scheduled and scheduled[0].when() <= self._now:
-            handle = heapq.heappop(scheduled)
-            if not handle.cancelled():
-                ready.append(handle)
+            timer = heapq.heappop(scheduled)
+            if not timer.cancelled():
+                ready.append(timer)
         batch = self._mixed()
         ready.clear()
-        self._at_once += len(batch)
-        if self._at_once > AT_ONCE_MAX:
-            raise Livelock(f"{self._at_once} callbacks at {self._now:.6f} s; the last is {batch[-1]!r}")
+        self._count(batch)
         for handle in batch:
             if handle.cancelled():
                 continue
-            life = life_of(handle._context)
+            life = _life_of(handle)
             if life is None or not (life.ended or life.frozen):
                 handle._run()
             elif not life.ended:
                 life.parked.append(handle)
 
+    def _count(self, batch: list[asyncio.Handle]) -> None:
+        if self._now > self._second + BUSY_S:
+            self._second, self._callbacks = self._now, 0
+        self._callbacks += len(batch)
+        if self._callbacks > BUSY_MAX:
+            raise Livelock(f"{self._callbacks} callbacks within {BUSY_S} s; the last is {batch[-1]!r}")
+
     def _mixed(self) -> list[asyncio.Handle]:
         """asyncio promises an order within a process; between processes there is none."""
         batch = list(self._ready)
-        lives = dict.fromkeys(life_of(handle._context) for handle in batch)
+        lives = dict.fromkeys(_life_of(handle) for handle in batch)
         if len(lives) < 2:
             return batch
         places = {life: self._mix() for life in lives}
-        return sorted(batch, key=lambda handle: places[life_of(handle._context)])
+        return sorted(batch, key=lambda handle: places[_life_of(handle)])
 
 
-def life_of(context: Context) -> Life | None:
+def _life_of(handle: asyncio.Handle) -> Life | None:
+    context: Context = handle._context  # type: ignore[attr-defined]  # asyncio's own
     return context.get(LIFE)
 
 
@@ -156,6 +169,8 @@ class _Task(asyncio.Task[Any]):
 
     def __init__(self, work: Coroutine[Any, Any, Any], *, loop: VirtualLoop, **options: Any) -> None:
         self._number = loop.next_number()  # asyncio puts the task in a set at once
+        context: Context | None = options.get("context")
+        self.life = LIFE.get(None) if context is None else context.get(LIFE)
         super().__init__(work, loop=loop, **options)
         self._log_destroy_pending = False
 

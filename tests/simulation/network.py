@@ -56,7 +56,7 @@ class Network:
         server = self._servers.get(address)
         return server if server is not None and server.started else None
 
-    def carry(self, source: str, target: str, arrive: Callable[[], None], give_up: Callable[[], None]) -> None:
+    def carry(self, source: str, target: str, arrive: Callable[[], object], give_up: Callable[[], None]) -> None:
         """One message: it arrives, or after a long cut it is given up."""
         self._hold(source, target, arrive, give_up, self.world.loop.time() + KEEPALIVE_S, self.world.delay_s())
 
@@ -64,7 +64,7 @@ class Network:
         self,
         source: str,
         target: str,
-        arrive: Callable[[], None],
+        arrive: Callable[[], object],
         give_up: Callable[[], None],
         until: float,
         delay_s: float,
@@ -113,7 +113,7 @@ class SimulatedCall:
         if self.path in REPEATABLE and world.happens(weather.doubled):
             world.later(world.random.uniform(0, 2), self._carry, self._arrive_again, lambda: None)
 
-    def _carry(self, arrive: Callable[[], None], give_up: Callable[[], None]) -> None:
+    def _carry(self, arrive: Callable[[], object], give_up: Callable[[], None]) -> None:
         self._network.carry(self.source.name, self.target, arrive, give_up)
 
     def fail(self, code: grpc.StatusCode, details: str, trailers: Metadata = ()) -> None:
@@ -223,9 +223,9 @@ class SimulatedServer:
         self.life = life
         self.started = False
         self.calls: dict[SimulatedCall, None] = {}
-        self._handlers: list[grpc.GenericRpcHandler[Any, Any]] = []
+        self._handlers: list[grpc.GenericRpcHandler] = []
 
-    def add_generic_rpc_handlers(self, handlers: Sequence["grpc.GenericRpcHandler[Any, Any]"]) -> None:
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._handlers.extend(handlers)
 
     def handler(self, path: str) -> Any:

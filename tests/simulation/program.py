@@ -173,7 +173,7 @@ def decide(events: Sequence[HistoryEvent], asked: Sequence[ProtocolMessage], wor
 def _is_over(told: Told, step: Step) -> bool:
     match step["kind"]:
         case "await":
-            return len(told.signals) >= step["signals"]
+            return len(told.signals) >= int(step["signals"])
         case "group":
             return all(_is_over(told, each) for each in step["steps"])
         case "child" if not step["waits"]:

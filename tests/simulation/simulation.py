@@ -2,10 +2,10 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.simulation.audit import Auditor
+from tests.simulation.breakages import Breakage
 from tests.simulation.client import Customer
 from tests.simulation.cluster import Cluster
 from tests.simulation.ledger import Ledger
@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 TROUBLE_S = (15.0, 60.0)
 CALM_S = 400.0  # in which every workflow ends
-QUIET_S = 60.0  # in which all that is left is done
+QUIET_S = 120.0  # in which all that is left is done
 WORKFLOWS = (4, 12)
 WORKERS = 2
 
@@ -36,17 +36,17 @@ class Report:
 
 
 class Simulation:
-    """Built from a seed; `run` once. `tamper` may break something first, to see it found."""
+    """Built from a seed; `run` once. A breakage is made first, to see it found."""
 
-    def __init__(self, seed: int, tamper: Callable[[World, Memory], None] | None = None) -> None:
+    def __init__(self, seed: int, breakage: Breakage | None = None) -> None:
         self.world = World(seed)
         self.memory = Memory(lambda commit: self.auditor.committed(commit))
         self.ledger = Ledger()
         self.auditor = Auditor(self.world, self.memory, self.ledger)
         self.weather = str(self.world.weather)
         self.cluster = Cluster(self.world, self.memory)
-        if tamper is not None:
-            tamper(self.world, self.memory)
+        if breakage is not None:
+            breakage(self.memory)
 
     def run(self) -> Report:
         world = self.world
@@ -85,6 +85,7 @@ class Simulation:
         _, waiting = await asyncio.wait(customers, timeout=CALM_S)
         if waiting:
             world.violated(f"workflows do not end: {self.auditor.open_runs()}")
+            return
         for customer in customers:
             customer.result()
         await self._until_quiet()
@@ -102,7 +103,7 @@ class Simulation:
 
     async def _until_quiet(self) -> None:
         """Children that were abandoned end too, and tasks are deleted."""
-        until = self.world.loop.time() + QUIET_S + CALM_S
+        until = self.world.loop.time() + QUIET_S
         while self.world.loop.time() < until:
             await asyncio.sleep(1)
             if not self.auditor.open_runs() and not self.auditor.leftovers():

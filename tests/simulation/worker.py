@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import grpc
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import QueryResultType, TaskQueueKind
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent

@@ -104,7 +104,7 @@ class World:
         self.trace = Trace(self.loop)
         self.weather = Weather.draw(self.random)
         self.violations: list[str] = []
-        self.on_violation: Callable[[], None] = lambda: None
+        self.on_violation: Callable[[], object] = lambda: None
 
     def later(self, delay_s: float, callback: Callable[..., object], *args: object) -> None:
         """What the world does by itself: nobody's crash takes it back."""

@@ -7,6 +7,7 @@ the leader last heard of it (which may be a while before it last answered), watc
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from services.config import ZooKeeper
@@ -144,7 +145,7 @@ class SimulatedConnection:
             known = self._session
             try:
                 self._session = await self._ask(
-                    lambda: self._zookeeper.connect(known, self.session_s), self.session_s / 3
+                    partial(self._zookeeper.connect, known, self.session_s), self.session_s / 3
                 )
             except Unreachable:
                 await asyncio.sleep(0.1)
