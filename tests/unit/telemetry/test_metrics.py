@@ -144,3 +144,26 @@ def test_a_taken_port_is_an_error(registry: Registry) -> None:
             MetricsServer(*server.address, registry=registry)
     finally:
         server.stop()
+
+
+def test_an_installation_adds_a_prefix_and_labels_and_hides_values(registry: Registry) -> None:
+    registry.dress(prefix="acme", tags={"zone": "eu-1"}, exclude={"taskqueue": ["known"]})
+    counter = Counter("polls", ("taskqueue",), "Polls.", registry)
+    counter.bind(taskqueue="known").inc()
+    counter.bind(taskqueue="one").inc()
+    counter.bind(taskqueue="two").inc()
+    Gauge("plain", registry=registry).bind().set(1)
+    assert registry.text().splitlines()[2:] == [
+        'acme_plain{zone="eu_1"} 1',
+        "# HELP acme_polls Polls.",
+        "# TYPE acme_polls counter",
+        'acme_polls{taskqueue="known",zone="eu_1"} 1',
+        'acme_polls{taskqueue="_tag_excluded_",zone="eu_1"} 2',
+    ]
+
+
+def test_values_that_are_shown_alike_are_one_series(registry: Registry) -> None:
+    counter = Counter("c", ("namespace",), registry=registry)
+    counter.bind(namespace="a-b").inc()
+    counter.bind(namespace="a.b").inc()
+    assert registry.text().splitlines()[2:] == ['c{namespace="a_b"} 2']
