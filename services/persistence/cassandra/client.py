@@ -18,7 +18,7 @@ from cassandra import (  # type: ignore[import-untyped]  # no stubs
 )
 from cassandra.cluster import Cluster, NoHostAvailable, Session  # type: ignore[import-untyped]  # no stubs
 from cassandra.protocol import OverloadedErrorMessage, SyntaxException  # type: ignore[import-untyped]  # no stubs
-from cassandra.query import BatchStatement, BatchType  # type: ignore[import-untyped]  # no stubs
+from cassandra.query import BatchStatement, BatchType, SimpleStatement  # type: ignore[import-untyped]  # no stubs
 
 from services.persistence.interface import StoreError, StoreUnavailable, UnknownOutcome
 
@@ -51,6 +51,8 @@ NO_ROWS = Rows((), ())
 class Client:
     """One session. Holds it from construction to `close`."""
 
+    keyspace: str | None = None  # where statements find their tables
+
     def __init__(self, cluster: Cluster, session: Session) -> None:
         self._cluster, self._session = cluster, session
         self._loop = asyncio.get_running_loop()
@@ -58,22 +60,19 @@ class Client:
         self._crossing = False
         self._prepared: dict[str, Prepared] = {}
 
-    @property
-    def keyspace(self) -> str:
-        return str(self._session.keyspace)
-
     async def prepare(self, *texts: str) -> None:
         """Makes these ready to be run. Raises StoreError when one does not fit the schema."""
         for text in texts:
             try:
-                self._prepared[text] = await asyncio.to_thread(self._session.prepare, text)
+                self._prepared[text] = await asyncio.to_thread(self._session.prepare, text, keyspace=self.keyspace)
             except Exception as error:
                 raise as_store_error(error) from error
 
     async def define(self, text: str) -> None:
         """Changes the schema, or something that does so once; answers when all nodes know. Raises StoreError."""
         try:
-            await asyncio.to_thread(self._session.execute, text, timeout=DEFINITION_TIMEOUT_S)
+            statement = SimpleStatement(text, keyspace=self.keyspace)
+            await asyncio.to_thread(self._session.execute, statement, timeout=DEFINITION_TIMEOUT_S)
         except Exception as error:
             raise as_store_error(error) from error
 

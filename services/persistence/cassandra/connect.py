@@ -4,9 +4,9 @@ import asyncio
 import socket
 from typing import Any
 
-from cassandra import AuthenticationFailed, ConsistencyLevel, InvalidRequest, ProtocolVersion, UnresolvableContactPoints  # type: ignore[import-untyped]  # no stubs
+from cassandra import AuthenticationFailed, ConsistencyLevel, ProtocolVersion, UnresolvableContactPoints  # type: ignore[import-untyped]  # no stubs
 from cassandra.auth import PlainTextAuthProvider  # type: ignore[import-untyped]  # no stubs
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session  # type: ignore[import-untyped]  # no stubs
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable  # type: ignore[import-untyped]  # no stubs
 from cassandra.io.libevreactor import LibevConnection  # type: ignore[import-untyped]  # no stubs
 from cassandra.policies import (  # type: ignore[import-untyped]  # no stubs
     AddressTranslator,
@@ -41,20 +41,29 @@ async def connect(config: Cassandra, keyspace: str | None) -> Client:
     except UnresolvableContactPoints as error:
         raise StoreUnavailable(f"cassandra: none of the hosts {config.hosts} has an address") from error
     try:
-        session = await asyncio.to_thread(_open, cluster, keyspace)
+        session = await asyncio.to_thread(cluster.connect)
     except Exception as error:
         await asyncio.to_thread(cluster.shutdown)
         raise _as_store_error(config, error) from error
     session.default_fetch_size = None  # no pages: every read has a limit, and one answer is one state of a partition
     session.use_client_timestamp = False  # only the nodes' clocks order plain writes
-    return Client(cluster, session)
-
-
-def _open(cluster: Cluster, keyspace: str | None) -> Session:
-    session = cluster.connect()
+    client = Client(cluster, session)
     if keyspace is not None:
-        session.set_keyspace(keyspace)  # named at once, a keyspace that is missing would pass for a node that is down
-    return session
+        if not await _is_there(client, keyspace):
+            await client.close()
+            raise SchemaMismatch(f"{place_of(config)}: there is no such keyspace; `perdure schema setup` creates it")
+        client.keyspace = keyspace
+    return client
+
+
+async def _is_there(client: Client, keyspace: str) -> bool:
+    statement = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
+    try:
+        await client.prepare(statement)
+        return bool((await client.read(statement, keyspace)).rows)
+    except BaseException:
+        await client.close()
+        raise
 
 
 def place_of(config: Cassandra) -> str:
@@ -128,8 +137,6 @@ def _translator(config: Cassandra) -> AddressTranslator:
 def _as_store_error(config: Cassandra, error: Exception) -> StoreError:
     """What keeps us out. Of several nodes' answers the one that waiting does not help counts."""
     place = place_of(config)
-    if isinstance(error, InvalidRequest):
-        return SchemaMismatch(f"{place}: {error}; `perdure schema setup` creates it")
     causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
     for cause in causes:
         if isinstance(cause, AuthenticationFailed):
