@@ -19,7 +19,7 @@ _VERSIONED = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 
 
 class Polls:
-    """Polls of task queues; workers that come, beat and go; DescribeTaskQueue."""
+    """Polls of task queues; workers that come, beat and go; what task queues are and have."""
 
     def __init__(self, backends: Backends) -> None:
         self._matching, self._config, self._clock = backends.matching, backends.config, backends.clock
@@ -70,6 +70,12 @@ class Polls:
         if request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED:
             return await described_by_build(self._matching, call, request)
         return await self._matching.describe_task_queue(call, request)
+
+    async def list_task_queue_partitions(
+        self, call: Call, request: api.ListTaskQueuePartitionsRequest
+    ) -> api.ListTaskQueuePartitionsResponse:
+        checks.task_queue(request, self._config.get(limits.MAX_ID_LENGTH))
+        return await self._matching.list_task_queue_partitions(call, request)
 
 
 def _check_deployment(options: WorkerDeploymentOptions) -> None:

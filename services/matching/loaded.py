@@ -70,10 +70,13 @@ class LoadedPartitions:
 
     def check_owner(self, about: tuple[str, ...]) -> None:
         """Raises TaskQueueOwnershipLost when what the call is about belongs to another host."""
-        if self._owners is not None:
-            owner = self._owners.owner(matching_keys(about))
-            if owner != self._address:
-                raise TaskQueueOwnershipLost(owner)
+        owner = self.owner(about)
+        if owner != self._address:
+            raise TaskQueueOwnershipLost(owner)
+
+    def owner(self, about: tuple[str, ...]) -> str:
+        """The address of the host that it belongs to; "" when nobody knows."""
+        return self._address if self._owners is None else self._owners.owner(matching_keys(about))
 
     def _load(self, call: Call, key: Key, *, sticky: bool, shown_as: str) -> QueuePartition:
         namespace_id, name, task_type = key
@@ -121,7 +124,7 @@ class LoadedPartitions:
         if self._owners is None or self.draining:
             return
         for key, queue in list(self._queues.items()):
-            owner = self._owners.owner(matching_keys(queue_key(key[0], key[2], key[1])))
+            owner = self.owner(queue_key(key[0], key[2], key[1]))
             if owner != self._address:
                 self._lost(queue, owner)
                 self._close_soon([queue], moved_to=owner)

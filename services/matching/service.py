@@ -8,7 +8,14 @@ from typing import cast
 from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import NotFound, ServiceError, StickyWorkerUnavailable, TaskQueueOwnershipLost, Unimplemented
+from services.errors import (
+    InvalidArgument,
+    NotFound,
+    ServiceError,
+    StickyWorkerUnavailable,
+    TaskQueueOwnershipLost,
+    Unimplemented,
+)
 from services.matching.describe import add_others, describe
 from services.matching.hints import activity_hints, workflow_hints
 from services.matching.loaded import LoadedPartitions
@@ -24,7 +31,7 @@ from services.protos.history_pb2 import RecordActivityTaskStartedRequest, Record
 from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, ReleasePollsRequest, UnloadRequest
 from services.rpc.call import Call
 from services.rpc.clients import AddTaskOutcome, HistoryClient, MatchingClient
-from services.rpc.partitions import name_of
+from services.rpc.partitions import name_of, parse
 from services.rpc.routing import Owners
 from services.rpc.wire import queue_key
 from services.runtime import Chance, Clock
@@ -276,6 +283,8 @@ class MatchingService:
         if request.api_mode:
             raise Unimplemented("describing a task queue in enhanced mode is not supported")
         task_queue, kind = request.task_queue, request.task_queue_type or WORKFLOW
+        if request.report_stats and not call.forwarded_from and parse(task_queue.name).partition:
+            raise InvalidArgument("DescribeTaskQueue stats are only supported for the root partition")
         queue = self._loaded.get(call.namespace_id, task_queue.name, kind)
         if queue is None:
             queue = await self._loaded.open(call, task_queue.name, kind, sticky=task_queue.kind == STICKY)
@@ -283,6 +292,20 @@ class MatchingService:
         response = describe(queue, request, self._clock)
         if not queue.key.partition and not call.forwarded_from:
             add_others(response, await self._peers.describe_others(queue, request))
+        return response
+
+    async def list_task_queue_partitions(
+        self, call: Call, request: api.ListTaskQueuePartitionsRequest
+    ) -> api.ListTaskQueuePartitionsResponse:
+        response = api.ListTaskQueuePartitionsResponse()
+        for kind, partitions in (
+            (WORKFLOW, response.workflow_task_queue_partitions),
+            (ACTIVITY, response.activity_task_queue_partitions),
+        ):
+            for number in range(self._source.partitions_read(call.namespace, request.task_queue.name, kind)):
+                name = name_of(request.task_queue.name, number)
+                owner = self._loaded.owner(queue_key(call.namespace_id, kind, name))
+                partitions.add(key=name, owner_host_name=owner)
         return response
 
     async def shutdown_worker(self, call: Call, request: api.ShutdownWorkerRequest) -> None:

@@ -41,7 +41,7 @@ def parse(name: str) -> PartitionName:
         return PartitionName(name, 0)
     queue, slash, number = name.removeprefix(PREFIX).rpartition("/")
     if not (queue and slash and number.isascii() and number.isdecimal()) or str(int(number)) != number or number == "0":
-        raise InvalidArgument(f"invalid task queue partition name: {name}")
+        raise InvalidArgument(f"invalid task queue partition name {name}")
     return PartitionName(queue, int(number))
 
 

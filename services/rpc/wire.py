@@ -343,6 +343,12 @@ MATCHING: Final = _table(
     ),
     _wire("respond_query_task_completed", api.RespondQueryTaskCompletedRequest, NOTHING, _queue_of_query),
     _wire("describe_task_queue", api.DescribeTaskQueueRequest, api.DescribeTaskQueueResponse, _queue_described),
+    _wire(
+        "list_task_queue_partitions",
+        api.ListTaskQueuePartitionsRequest,
+        api.ListTaskQueuePartitionsResponse,
+        _queue(WORKFLOW),
+    ),
     _wire("shutdown_worker", api.ShutdownWorkerRequest, NOTHING, _namespace, everywhere=True),
     _wire("record_worker_heartbeat", api.RecordWorkerHeartbeatRequest, NOTHING, _namespace),
     _wire("list_workers", api.ListWorkersRequest, api.ListWorkersResponse, _namespace),

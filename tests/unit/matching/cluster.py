@@ -269,9 +269,11 @@ class Cluster:
 
         return asyncio.create_task(poll())
 
-    async def describe(self, queue: str = "q", type_: int = WORKFLOW) -> api.DescribeTaskQueueResponse:
+    async def describe(
+        self, queue: str = "q", type_: int = WORKFLOW, *, report_stats: bool = True
+    ) -> api.DescribeTaskQueueResponse:
         request = api.DescribeTaskQueueRequest(
-            task_queue=TaskQueue(name=queue), report_stats=True, include_task_queue_status=True
+            task_queue=TaskQueue(name=queue), report_stats=report_stats, include_task_queue_status=True
         )
         request.task_queue_type = cast(TaskQueueType.ValueType, type_)
         return await self.client.describe_task_queue(self.call(), request)

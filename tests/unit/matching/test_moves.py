@@ -205,7 +205,7 @@ async def test_an_append_of_unknown_outcome_loses_nothing() -> None:
     await workers.stop()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kills", [False, True])
 async def test_a_storm(seed: int, kills: bool) -> None:
     """Hosts come, go and die, the store and history fail, partitions change in number, under thousands of tasks."""

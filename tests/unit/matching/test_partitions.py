@@ -352,14 +352,27 @@ async def test_describe_sums_up_all_partitions() -> None:
     assert shown.stats.approximate_backlog_age.ToMilliseconds() == 10_000
     assert shown.stats_by_priority_key[3] == shown.stats
     assert shown.stats.tasks_add_rate == pytest.approx(0.8, rel=0.3)
-    alone = await cluster.describe(partition(2))
-    assert alone.stats.approximate_backlog_count == 2
+    alone = await cluster.describe(partition(2), report_stats=False)
+    assert alone.task_queue_status.backlog_count_hint == 2
+    with pytest.raises(InvalidArgument, match="stats are only supported for the root partition"):
+        await cluster.describe(partition(2))
     workers = Workers(cluster, 4)
     await cluster.clock.advance(5)
     shown = await cluster.describe()
     assert (shown.stats.approximate_backlog_count, shown.stats.approximate_backlog_age.ToSeconds()) == (0, 0)
     assert shown.stats.tasks_dispatch_rate == pytest.approx(0.6, rel=0.4)
     await workers.stop()
+
+
+async def test_the_partitions_that_are_polled_are_listed_with_their_owners() -> None:
+    cluster = Cluster(2)
+    cluster.place(name_of("q", 3), "host-1")
+    request = api.ListTaskQueuePartitionsRequest(task_queue=TaskQueue(name="q"))
+    listed = await cluster.client.list_task_queue_partitions(cluster.call(), request)
+    for partitions in (listed.workflow_task_queue_partitions, listed.activity_task_queue_partitions):
+        assert [shown.key for shown in partitions] == ["q", "/_sys/q/1", "/_sys/q/2", "/_sys/q/3"]
+        assert {shown.owner_host_name for shown in partitions} <= {"host-0", "host-1"}
+    assert listed.workflow_task_queue_partitions[3].owner_host_name == "host-1"
 
 
 async def _pass(cluster: Cluster) -> None:
