@@ -16,6 +16,11 @@ global:
     broadcastAddress: ${POD_IP}
     zookeeper:
       {{- include "perdure.zookeeper" . | trim | nindent 6 }}
+  {{- with .Values.tls.frontend }}
+  {{- if and .requireClientAuth (not .secretName) }}
+  {{- fail "tls.frontend.secretName is needed, since requireClientAuth is true" }}
+  {{- end }}
+  {{- end }}
   {{- if or .Values.tls.frontend.secretName .Values.tls.internode.secretName }}
   tls:
     {{- include "perdure.tls" . | trim | nindent 4 }}
