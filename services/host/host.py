@@ -14,13 +14,13 @@ from services.host.errors import CannotStart
 from services.host.facts import bootstrap, cluster_facts, kind_of
 from services.host.members import addresses, membership_of
 from services.host.ports import Ports
+from services.host.security import Security, security_of
 from services.host.stores import check_store, open_store
 from services.membership import Membership
 from services.namespaces import NamespaceRegistry
 from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable
 from services.persistence.measured import measured, name_namespaces
 from services.rpc.network import Network
-from services.rpc.tls import Security
 from services.runtime import Clock, SystemChance, SystemClock
 from services.telemetry import get_logger, show_process
 
@@ -69,7 +69,7 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as process:
         clock, dynamic = SystemClock(), _dynamic_config(config)
-        security = Security(config.global_.tls, clock)
+        security = security_of(config, clock)
         ports = _listen(config, clock, dynamic, security)
         await ports.start()
         watching = asyncio.create_task(security.watch())

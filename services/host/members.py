@@ -3,7 +3,7 @@
 import socket
 
 from services.config import ServerConfig, ServiceName
-from services.membership import Membership, StaticMembership, ZooKeeperMembership
+from services.membership import Membership, StaticMembership
 from services.runtime import Chance, Clock
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
@@ -38,4 +38,8 @@ def _address(config: ServerConfig, service: ServiceName, port: int) -> str:
 def membership_of(config: ServerConfig, own: dict[ServiceName, str], clock: Clock, chance: Chance) -> Membership:
     """Raises ConfigError when ZooKeeper's certificates cannot be used."""
     section = config.global_.membership.zookeeper
-    return StaticMembership(own) if section is None else ZooKeeperMembership(section, clock, chance)
+    if section is None:
+        return StaticMembership(own)
+    from services.membership import ZooKeeperMembership  # kazoo is of no use in one process
+
+    return ZooKeeperMembership(section, clock, chance)

@@ -6,9 +6,9 @@ from typing import Final
 from services import frontend
 from services.config import DynamicConfig, ServerConfig, ServiceName
 from services.host.errors import CannotStart
+from services.host.security import Security
 from services.rpc import HISTORY_SERVICE, MATCHING_SERVICE
 from services.rpc.server import AddressInUse, Health, InternalServer, Method, Server
-from services.rpc.tls import Security
 from services.runtime import Clock
 
 # The reference's names come second: probes that were written for it keep working.

@@ -1,14 +1,13 @@
-"""The stores that a configuration chooses: one for everything, or another one for lists. And their schemas."""
+"""The stores that a configuration chooses: one for everything, or another one for lists. And their schemas.
+
+A store is imported when it is chosen: the drivers of the others would only slow the start.
+"""
 
 from typing import Any, cast
 
 from services.config import SQL, ConfigError, DataStore, ServerConfig
 from services.persistence import Store, VisibilityStore
-from services.persistence.cassandra import CassandraSchema, open_cassandra
-from services.persistence.mysql import mysql_schema, open_mysql
-from services.persistence.postgresql import open_postgresql, postgresql_schema
 from services.persistence.schema import Schema
-from services.persistence.sqlite import open_sqlite
 
 LISTS = frozenset(name for name in vars(VisibilityStore) if not name.startswith("_"))
 
@@ -62,6 +61,8 @@ class SplitStore:
 def schema_of(store: DataStore, *, replicas: int = 1) -> Schema | None:
     """None for SQLite, where the server that opens a file sets it up. `replicas` is for a new Cassandra keyspace."""
     if store.cassandra is not None:
+        from services.persistence.cassandra import CassandraSchema
+
         return CassandraSchema(store.cassandra, replicas=replicas)
     if store.sql is None:
         raise ConfigError("persistence.datastores", "elasticsearch", "a store that Perdure keeps something in")
@@ -69,22 +70,34 @@ def schema_of(store: DataStore, *, replicas: int = 1) -> Schema | None:
         case "sqlite":
             return None
         case "mysql8":
+            from services.persistence.mysql import mysql_schema
+
             return mysql_schema(store.sql)
         case "postgres12" | "postgres12_pgx":
+            from services.persistence.postgresql import postgresql_schema
+
             return postgresql_schema(store.sql)
 
 
 async def _open(store: DataStore) -> Store:
     if store.cassandra is not None:
+        from services.persistence.cassandra import open_cassandra
+
         return await open_cassandra(store.cassandra)
     assert store.sql is not None, "checked by check_store"
     sql = store.sql
     match sql.plugin_name:
         case "sqlite":
+            from services.persistence.sqlite import open_sqlite
+
             return await open_sqlite(None if sql.in_memory else sql.database_name, sql.pragmas)
         case "mysql8":
+            from services.persistence.mysql import open_mysql
+
             return await open_mysql(sql)
         case "postgres12" | "postgres12_pgx":
+            from services.persistence.postgresql import open_postgresql
+
             return await open_postgresql(sql)
 
 

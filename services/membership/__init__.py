@@ -3,11 +3,16 @@
 In a cluster members come and go through ZooKeeper (`ZooKeeperMembership`); in one process never (`StaticMembership`).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from services.config import ServiceName
 from services.membership.interface import Membership
 from services.membership.ring import Member, MemberState, Ring
 from services.membership.static import StaticMembership
-from services.membership.zookeeper import MembershipClosed, ZooKeeperMembership
+
+if TYPE_CHECKING:
+    from services.membership.zookeeper import MembershipClosed, ZooKeeperMembership
 
 __all__ = [
     "Member",
@@ -19,3 +24,10 @@ __all__ = [
     "StaticMembership",
     "ZooKeeperMembership",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """ZooKeeper's client is imported when somebody asks for it: one process does without."""
+    if name in ("MembershipClosed", "ZooKeeperMembership"):
+        return getattr(import_module("services.membership.zookeeper"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
