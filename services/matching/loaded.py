@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TypeAlias
 
 from services.errors import TaskQueueOwnershipLost
+from services.matching.forwarder import Forwarder
 from services.matching.metrics import OMITTED
 from services.matching.peers import Peers
 from services.matching.queue import QueuePartition
@@ -19,6 +20,7 @@ from services.rpc.wire import queue_key
 from services.runtime import Clock
 
 SWEEP_S = 60.0
+RELEASE_AGAIN_S = 0.1
 WAKE_AFTER_S = 60.0  # a root that nobody polled for so long wakes the other partitions when somebody does
 
 Key: TypeAlias = tuple[str, str, int]  # namespace id, the partition's name, type
@@ -95,6 +97,7 @@ class LoadedPartitions:
             namespace=call.namespace,
             send_up=self._send_up if partition else None,
             on_lost=lose,
+            shared=self._owners is not None,
             shown_as=shown_as,
         )
         self._queues[key] = queue
@@ -160,10 +163,17 @@ class LoadedPartitions:
         queue.metrics.stopped(queue)
         releasing = None
         if queue.forwarder is not None and queue.forwarder.polls:
-            releasing = asyncio.create_task(self._peers.release_polls(queue))
+            releasing = asyncio.create_task(self._release_polls(queue, queue.forwarder))
         await queue.close()
         if releasing is not None:
             await releasing
+
+    async def _release_polls(self, queue: QueuePartition, forwarder: Forwarder) -> None:
+        """Until they are back: one that was on its way may come to the parent after the word that calls it back."""
+        while forwarder.polls:
+            await self._peers.release_polls(queue)
+            if forwarder.polls:
+                await self._clock.sleep(RELEASE_AGAIN_S)
 
     async def unload(self, namespace_id: str, names: Sequence[str]) -> None:
         """All of a namespace when no queues are named. Waits until they are gone."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -10,6 +11,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.errors import TaskQueueOwnershipLost, Unavailable
 from services.persistence import QueueKey, StoreError, UnknownOutcome
 from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest
+from services.rpc import Call, Wire
 from services.rpc.clients import AddTaskOutcome
 from services.rpc.partitions import name_of
 from tests.unit.matching.cluster import READ, WRITE, Cluster, Workers
@@ -55,12 +57,15 @@ async def test_polls_follow_a_partition_that_moves() -> None:
     assert await poll == "w1"
 
 
-async def test_a_task_that_waits_in_memory_moves_by_way_of_the_store() -> None:
+async def test_a_task_that_waits_in_memory_is_added_again_where_its_partition_went() -> None:
     cluster = placed("host-0")
     add = cluster.add("w1", at=0)
     await settle()
     cluster.place("q", "host-1")
     cluster.turn()
+    await settle()
+    assert cluster.queues.stored() == []
+    await cluster.clock.advance(0.3)
     assert await add is STORED
     assert await cluster.poll(at=0) == "w1"
 
@@ -76,6 +81,23 @@ async def test_a_backlog_that_moves_is_loaded_where_it_goes_though_nobody_asks()
     assert await poll in {"w0", "w1", "w2"}
     assert await cluster.poll(at=2)
     assert await cluster.poll(at=0)
+
+
+async def test_a_write_under_way_while_the_partition_moves_is_read_there_or_refused() -> None:
+    for steps in range(12):
+        cluster = placed("host-0")
+        add = cluster.add("w1", at=0)
+        await cluster.clock.advance(0.19)
+        poll = asyncio.create_task(cluster.clock.advance(0.02))  # the write begins
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        cluster.place("q", "host-1")
+        cluster.turn()
+        found = cluster.poll(at=0)
+        await poll
+        await cluster.clock.advance(1)
+        assert await found == "w1", f"after {steps} steps"
+        assert await add in (MATCHED, STORED)
 
 
 async def test_a_query_whose_partition_moves_is_asked_again() -> None:
@@ -118,7 +140,7 @@ async def test_a_host_whose_lease_was_taken_lets_go_and_takes_it_again_only_if_i
     fenced = cluster.add("w3", at=0)
     await cluster.clock.advance(1)
     assert await fenced is STORED
-    assert cluster.queues.range_ids[key] == 5
+    assert cluster.queues.range_ids[key] == 5, "one for each host that took it, and for each theft"
     assert {await cluster.poll(at=0) for _ in range(3)} == {"w1", "w2", "w3"}
 
 
@@ -135,6 +157,26 @@ async def test_a_host_that_leaves_calls_back_the_polls_it_forwarded() -> None:
     assert leaving.done(), "it need not wait for the poll's own end"
     assert await cluster.add("w1", at=1) is MATCHED
     assert await poll == "w1"
+
+
+async def test_a_poll_that_comes_to_the_parent_after_it_was_called_back_is_called_back_again() -> None:
+    cluster = placed("host-1", "host-0")
+    parent, arrives = cluster.hosts["host-1"], asyncio.Event()
+    send = parent.send
+
+    async def late(wire: Wire, call: Call, request: Any) -> Any:
+        if wire.name == "poll_workflow_task_queue" and call.forwarded_from:
+            await arrives.wait()
+        return await send(wire, call, request)
+
+    parent.send = late  # type: ignore[method-assign]  # the network is slow
+    cluster.poll(at=1)
+    await settle()
+    leaving = asyncio.create_task(cluster.leave("host-0"))
+    await cluster.run(0.2)
+    arrives.set()
+    await cluster.run(1)
+    assert leaving.done()
 
 
 async def test_a_parent_that_dies_leaves_the_stored_task_to_its_partition() -> None:
