@@ -112,7 +112,7 @@ def test_a_default_stands_in_for_an_unset_or_empty_variable() -> None:
             "log.level: found 'loud', expected one of '', debug, info, warn, error, never",
         ),
         (MINIMAL + "log: {stdout: 1}", "log.stdout: found '1', expected true or false"),
-        (MINIMAL + "dynamicConfigClient: {pollInterval: 1s}", "pollInterval: found '1s', expected 5s or more"),
+        (MINIMAL + "dynamicConfigClient: {pollInterval: 10ms}", "pollInterval: found '0.01s', expected 50ms or more"),
         (MINIMAL + "dynamicConfigClient: {pollInterval: soon}", "found 'soon', expected a duration such as 10s"),
         (
             MINIMAL + "clusterMetadata: {currentClusterName: b}",
