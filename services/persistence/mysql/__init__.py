@@ -10,8 +10,11 @@ from services.persistence.mysql.schema import MysqlSchema
 from services.persistence.mysql.visibility import Visibility
 from services.persistence.schema import Schema, check_version
 from services.persistence.sql.pool import Limits, Pool
+from services.telemetry import get_logger
 
 __all__ = ["mysql_schema", "open_mysql"]
+
+_log = get_logger("persistence")
 
 
 class MysqlStore(Runs, Queues, Namespaces, Visibility):
@@ -22,7 +25,10 @@ async def open_mysql(config: SQL) -> Store:
     """Raises StoreUnavailable when it is not there (yet), SchemaMismatch, StoreError."""
     schema = MysqlSchema(config)
     check_version(schema.place, await schema.version(), schema.expected)
-    return MysqlStore(Pool(MysqlDriver(config), Limits.of(config)))
+    store = MysqlStore(Pool(MysqlDriver(config), Limits.of(config)))
+    for setting in await store.weak_settings():
+        _log.warning("The database may lose what it has acknowledged", database=schema.place, setting=setting)
+    return store
 
 
 def mysql_schema(config: SQL) -> Schema:

@@ -16,6 +16,11 @@ class Database:
     async def close(self) -> None:
         await self._pool.close()
 
+    async def weak_settings(self) -> Sequence[str]:
+        """The server's settings that let it answer before a commit is safe on disk; a session has no say in them."""
+        ((flush,),) = await self._query(b"SELECT @@innodb_flush_log_at_trx_commit")
+        return [] if flush == 1 else [f"innodb_flush_log_at_trx_commit = {flush}"]
+
     async def _read(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
         return await self._pool.run(lambda session: session.read(statement, *values))
 

@@ -12,7 +12,7 @@ from asyncmy.errors import MySQLError
 from services.config import SQL
 from services.persistence.interface import StoreError, StoreUnavailable, UnknownOutcome
 from services.persistence.sql.access import address_of, password_of
-from services.persistence.sql.tls import tls_context
+from services.persistence.sql.tls import refuses_tls, tls_context
 
 PORT = 3306
 CONNECT_S_MAX = 5
@@ -178,8 +178,12 @@ class MysqlDriver:
         try:
             connection = await self._connect(database)
         except (OSError, TimeoutError) as error:
+            if refuses_tls(error):
+                raise StoreError(f"{self.place}: tls: {error}") from error
             raise StoreUnavailable(f"{self.place} cannot be reached: {str(error) or type(error).__name__}") from error
         except MySQLError as error:
+            if refuses_tls(error):
+                raise StoreError(f"{self.place}: tls: {_text_of(error)}") from error
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             if code in UNAVAILABLE or not code or code in DRIVERS_OWN:
                 raise StoreUnavailable(f"{self.place} cannot be reached: {_text_of(error)}") from error

@@ -10,8 +10,11 @@ from services.persistence.postgresql.schema import PostgresqlSchema
 from services.persistence.postgresql.visibility import Visibility
 from services.persistence.schema import Schema, check_version
 from services.persistence.sql.pool import Limits, Pool
+from services.telemetry import get_logger
 
 __all__ = ["open_postgresql", "postgresql_schema"]
+
+_log = get_logger("persistence")
 
 
 class PostgresqlStore(Runs, Queues, Namespaces, Visibility):
@@ -22,7 +25,10 @@ async def open_postgresql(config: SQL) -> Store:
     """Raises StoreUnavailable when it is not there (yet), SchemaMismatch, StoreError."""
     schema = PostgresqlSchema(config)
     check_version(schema.place, await schema.version(), schema.expected)
-    return PostgresqlStore(Pool(PostgresqlDriver(config), Limits.of(config)))
+    store = PostgresqlStore(Pool(PostgresqlDriver(config), Limits.of(config)))
+    for setting in await store.weak_settings():
+        _log.warning("The database may lose what it has acknowledged", database=schema.place, setting=setting)
+    return store
 
 
 def postgresql_schema(config: SQL) -> Schema:

@@ -8,7 +8,7 @@ import asyncpg
 from services.config import SQL
 from services.persistence.interface import StoreError, StoreUnavailable, UnknownOutcome
 from services.persistence.sql.access import address_of, password_of
-from services.persistence.sql.tls import tls_context
+from services.persistence.sql.tls import refuses_tls, tls_context
 
 Connection: TypeAlias = asyncpg.Connection
 Rows: TypeAlias = list[asyncpg.Record]
@@ -78,6 +78,8 @@ class PostgresqlDriver:
         except asyncpg.InvalidCatalogNameError:
             raise
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
+            if refuses_tls(error):
+                raise StoreError(f"{self.place}: tls: {error}") from error
             raise StoreUnavailable(f"{self.place} cannot be reached: {str(error) or type(error).__name__}") from error
         except (asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError) as error:
             raise StoreUnavailable(f"{self.place} takes nobody in: {error}") from error

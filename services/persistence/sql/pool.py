@@ -89,7 +89,8 @@ class Pool(Generic[C]):
         if self._accepted:
             await self._all_done.wait()
         idle, self._idle = self._idle, []
-        await asyncio.gather(*[self._driver.close(connection) for connection in idle], *self._tasks)
+        closings = [self._driver.close(connection) for connection in idle]
+        await asyncio.gather(*closings, *self._tasks, return_exceptions=True)  # jobs tell their own callers
 
     async def _use(self, connection: C, job: Callable[[C], Awaitable[T]]) -> T:
         try:

@@ -44,6 +44,15 @@ def tls_context(config: StoreTLS | None) -> ssl.SSLContext | None:
     return context
 
 
+def refuses_tls(error: BaseException | None) -> bool:
+    """Whether a connection failed for a certificate or for want of TLS, which waiting does not mend."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError) or "SSL upgrade" in str(error):  # asyncpg's, of a server that has no TLS
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _decoded(data: str) -> str:
     """The configuration holds certificates in base64, as the reference does."""
     return base64.b64decode(data, validate=True).decode("ascii") if data else ""
