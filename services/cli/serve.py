@@ -43,7 +43,8 @@ def _open_log(log: "Log", process: ExitStack) -> None:
             raise click.UsageError(f"log.outputFile: {log.output_file}: {error.strerror}") from None
     level: LogLevel = log.level or "info"
     form: LogFormat = log.format or "json"
-    configure_logging(level=level, form="pretty" if form == "console" else form, stream=stream)
+    shown = "pretty" if form == "console" else form
+    configure_logging(level=level, form=shown, stream=stream, as_server=not log.development)
 
 
 def _open_metrics(config: "ServerConfig", process: ExitStack) -> "ServerConfig":

@@ -70,7 +70,7 @@ def for_start_dev(
         http_address=f"{address}:{http_port}" if http_port else "",
     )
     return ServerConfig(
-        log=Log(level=log_level, format=log_format),
+        log=Log(level=log_level, format=log_format, development=True),
         persistence=Persistence(
             default_store="sqlite-default",
             visibility_store="sqlite-default",

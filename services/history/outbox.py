@@ -6,15 +6,15 @@ ranges behind the lowest outstanding one, so that no row is deleted before its t
 
 import asyncio
 import heapq
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.errors import ServiceError
 from services.persistence import ShardStore, StoreError, TaskCategory, TaskRow, UnknownOutcome
 from services.protos.run_pb2 import Task
 from services.runtime import Clock, TimerHandle
+from services.telemetry import get_logger
 
-logger = logging.getLogger(__name__)
+_log = get_logger("history")
 
 Key = tuple[int, int]  # fire time (0 for immediate tasks), task id
 Execute = Callable[[Key, Task], Awaitable[bool]]  # True: done; False: held, to be acknowledged later
@@ -70,7 +70,7 @@ class Acknowledged:
             try:
                 await self._store.delete_tasks(self._shard_id, self.range_id, self.category, upto)
             except (StoreError, UnknownOutcome):
-                logger.warning("outbox rows of shard %d were not deleted", self._shard_id, exc_info=True)
+                _log.warning("Outbox rows were not deleted", shard_id=self._shard_id, exc_info=True)
 
     def stop(self) -> None:
         self._stopped = True
@@ -102,9 +102,9 @@ class Executor:
                     self._acknowledged.done(key)
                 return
             except ServiceError as error:
-                logger.info("outbox task %s waits: %s", Task.Kind.Name(task.kind), error.message)
+                _log.info("An outbox task waits", error=error.message, **_fields(key, task))
             except Exception:
-                logger.exception("outbox task %s failed and is tried again", Task.Kind.Name(task.kind))
+                _log.exception("An outbox task failed and is tried again", **_fields(key, task))
             await self._clock.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
 
@@ -112,6 +112,17 @@ class Executor:
         self._stopped = True
         for running in self._running:
             running.cancel()
+
+
+def _fields(key: Key, task: Task) -> dict[str, str | int]:
+    """What a log line says of a task."""
+    return {
+        "queue_task_type": Task.Kind.Name(task.kind),
+        "queue_task_id": key[1],
+        "wf_namespace_id": task.namespace_id,
+        "wf_id": task.workflow_id,
+        "wf_run_id": task.run_id,
+    }
 
 
 class TimerQueue:
@@ -214,7 +225,7 @@ class TimerQueue:
                 await self.load()
                 return
             except (StoreError, UnknownOutcome):
-                logger.warning("timers could not be read and are tried again", exc_info=True)
+                _log.warning("Timers could not be read and are tried again", exc_info=True)
                 await self._clock.sleep(RETRY_DELAY_S_MAX / 10)
 
     def stop(self) -> None:

@@ -1,7 +1,6 @@
 """The shards of this host: taken as the ring gives them, let go as the ring takes them away."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -13,8 +12,9 @@ from services.history.waits import wait_for
 from services.membership import Membership, Ring
 from services.persistence import StoreError, UnknownOutcome
 from services.runtime import Clock
+from services.telemetry import get_logger
 
-logger = logging.getLogger(__name__)
+_log = get_logger("history")
 
 TAKEN_AT_ONCE = 64  # acquisitions under way; more would only queue in the store
 WAIT_S = 5.0  # so long a call waits for a shard that is being acquired
@@ -139,7 +139,7 @@ class Shards:
         lost = frozenset(shard_ids)
         if not lost:
             return
-        logger.info("%d shards are let go", len(lost))
+        _log.info("Shards are let go", count=len(lost))
         self._metrics.removed.inc(len(lost))
         for shard_id in lost:
             self._held.pop(shard_id).stop()
@@ -191,7 +191,7 @@ class Shards:
             await shard.resume()
             self._pauses.pop(shard_id, None)
         except (StoreError, UnknownOutcome) as error:
-            logger.warning("shard %d could not be acquired and is tried again: %s", shard_id, error)
+            _log.warning("A shard could not be acquired and is tried again", shard_id=shard_id, error=str(error))
             with suppress(KeyError):
                 if self._held[shard_id] is shard:
                     self._let_go([shard_id])

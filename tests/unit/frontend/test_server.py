@@ -186,7 +186,7 @@ async def test_a_bug_is_masked_and_logged_in_full_under_a_reference(
     assert "secret" not in text
     line = json.loads(log.getvalue())
     assert line["reference"] == text[-9:-1]
-    assert "KeyError: 'the secret'" in line["exception"]
+    assert "KeyError: 'the secret'" in line["stacktrace"]
     assert line["operation"] == "PollWorkflowTaskQueue"
 
 

@@ -25,14 +25,14 @@ def test_json_lines_carry_the_references_names() -> None:
     get_logger("history").info("Shard acquired", shard_id=7)
     line = json.loads(stream.getvalue())
     assert list(line)[:3] == ["time", "level", "msg"]
-    assert (line["level"], line["msg"], line["component"], line["shard_id"]) == ("INFO", "Shard acquired", "history", 7)
+    assert (line["level"], line["msg"], line["component"], line["shard-id"]) == ("INFO", "Shard acquired", "history", 7)
 
 
 def test_text_lines_are_key_value_pairs() -> None:
     stream = io.StringIO()
     configure_logging(level="warn", form="text", stream=stream)
     get_logger("history").warning("Shard lost", reason="fenced off")
-    assert stream.getvalue().endswith(' level=WARN msg="Shard lost" component=history reason="fenced off"\n')
+    assert stream.getvalue().endswith(' reason="fenced off" logging-call-at=test_logging.py:34\n')
 
 
 def test_pretty_lines_go_without_colour_where_nobody_sees_it() -> None:
@@ -40,7 +40,8 @@ def test_pretty_lines_go_without_colour_where_nobody_sees_it() -> None:
     configure_logging(level="info", form="pretty", stream=stream)
     get_logger("history").info("Shard acquired", shard_id=7)
     assert "[info     ] Shard acquired" in stream.getvalue()
-    assert "component=history shard_id=7" in stream.getvalue()
+    assert "component=history logging-call-at=" in stream.getvalue()
+    assert " shard-id=7" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
 
 
@@ -78,3 +79,27 @@ def test_a_logger_made_before_the_configuration_follows_it() -> None:
     log.warning("unseen")
     log.error("seen")
     assert [json.loads(line)["msg"] for line in stream.getvalue().splitlines()] == ["seen"]
+
+
+def test_a_servers_lines_begin_as_the_references_servers_do() -> None:
+    stream = io.StringIO()
+    configure_logging(level="info", form="json", stream=stream, as_server=True)
+    get_logger("history").info("A task waits", wf_id="w", wf_run_id="r", queue_task_id=7)
+    logging.getLogger("library").warning("Odd")
+    ours, library = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert list(ours)[:3] == list(library)[:3] == ["level", "ts", "msg"]
+    assert (ours["level"], library["level"]) == ("info", "warn")
+    assert (ours["wf-id"], ours["wf-run-id"], ours["queue-task-id"]) == ("w", "r", 7)
+    assert ours["logging-call-at"].startswith("test_logging.py:")
+
+
+def test_an_error_is_told_by_its_text_and_its_stack_apart() -> None:
+    stream = io.StringIO()
+    configure_logging(level="error", form="json", stream=stream)
+    try:
+        raise KeyError("the cause")
+    except KeyError as error:
+        get_logger("c").error("Failed", exc_info=error)
+    line = json.loads(stream.getvalue())
+    assert line["error"] == "'the cause'"
+    assert line["stacktrace"].startswith("Traceback")
