@@ -1,6 +1,7 @@
 """The stored tasks of one partition: written under its lease, read back in order, forgotten once they are done.
 
-A queue that never stores anything takes no lease and leaves no row: sticky queues come and go with worker processes.
+On a single host, a queue that never stores anything takes no lease and leaves no row; sticky queues never do, for they
+come and go with worker processes.
 """
 
 import asyncio
@@ -23,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class Backlog:
-    """Keeps the next tasks in memory; calls `on_loaded` when there are new ones, `on_lost` when the lease is gone."""
+    """Keeps the next tasks in memory; calls `on_loaded` when there are new ones, `on_lost` when the lease is gone.
+
+    `shared`: another host may have had it a moment ago, so it takes the lease before it reads: what that host still
+    stores is then either read here or refused there.
+    """
 
     def __init__(
         self,
@@ -33,10 +38,12 @@ class Backlog:
         settings: LiveSettings,
         metrics: QueueMetrics,
         *,
+        shared: bool,
         on_loaded: Callable[[], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._store, self._key, self._clock, self._settings = store, key, clock, settings
+        self._shared = shared
         self._metrics = metrics
         self._on_loaded, self._on_lost = on_loaded, on_lost
         self.count = 0  # stored and not done
@@ -118,6 +125,8 @@ class Backlog:
             self._reader = None
 
     async def _read_page(self) -> None:
+        if self._shared:
+            await self._lease(0)
         changes, limit = self._changes, self._settings.now.backlog_read_max
         rows = await self._store.read_backlog(self._key, self.read_level, limit)
         if rows:

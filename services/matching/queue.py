@@ -34,6 +34,7 @@ class QueuePartition:
     """Pollers and tasks of one partition. Every task that came in is delivered, stored, or given back to its adder.
 
     `send_up` asks the parent to take a task; None for a root. `namespace` and `name` are what they are on the wire,
+    `shared` says that other hosts may have had it,
     `shown_as` is the queue's name in metrics: for a sticky one, its normal queue's.
     """
 
@@ -48,6 +49,7 @@ class QueuePartition:
         namespace: str,
         send_up: "Callable[[QueuePartition, Task], Awaitable[AddTaskOutcome]] | None",
         on_lost: Callable[[], None],
+        shared: bool = False,
         shown_as: str = "",
     ) -> None:
         self.metrics = queue_metrics(
@@ -66,7 +68,16 @@ class QueuePartition:
         self.adds, self.dispatches = RateMeter(now), RateMeter(now)
         self.limit = TokenBucket(settings.now.dispatch_per_s_max / settings.partitions_read(), now)
         self.scaling = TokenBucket(settings.now.scaling_decisions_per_s, now)
-        self.backlog = Backlog(store, key, clock, settings, self.metrics, on_loaded=self._match, on_lost=on_lost)
+        self.backlog = Backlog(
+            store,
+            key,
+            clock,
+            settings,
+            self.metrics,
+            shared=shared and not settings.sticky,
+            on_loaded=self._match,
+            on_lost=on_lost,
+        )
         self.forwarder: Forwarder | None = None
         if send_up is not None:
             self.forwarder = Forwarder(
@@ -93,6 +104,7 @@ class QueuePartition:
         """MATCHED when history has started it or it is over. Raises Unavailable: the adder must try again."""
         now = self._active_at = self._clock.monotonic()
         self.adds.count(now)
+        self._raise_if_moved()
         settings = self.settings.now
         task = Task(queued)
         task.due = now + settings.sync_match_wait_s_max
@@ -284,6 +296,8 @@ class QueuePartition:
                 task.answer(UNMATCHED)
             else:
                 self._guests.appendleft(task)
+        elif self._moved_to is not None:
+            task.refuse(TaskQueueOwnershipLost(self._moved_to))
         elif self._closing or (task.due <= now and self._first_poller() is None):
             self._writer.store(task)
         else:
@@ -420,9 +434,9 @@ class QueuePartition:
         return not busy and self._clock.monotonic() - self._active_at >= self.settings.now.idle_s_max
 
     def stop(self, *, moved_to: str | None = None) -> None:
-        """Ends the polls and stores what waits in memory; tasks that still come are stored at once.
+        """Ends the polls politely and stores what waits in memory; tasks that still come are stored at once.
 
-        Pollers hear politely that there is nothing, or, when the queue has moved, of that.
+        When the queue has moved, pollers and adders are sent after it instead.
         """
         self._closing = True
         self._moved_to = moved_to

@@ -111,6 +111,7 @@ class MemoryQueues:
         self.failures: list[Exception] = []
         self.lose_answers = 0  # so many appends are done and then time out
         self.gate: asyncio.Event | None = None  # when set, calls wait for it
+        self.append_gate: asyncio.Event | None = None  # the same, for appends
 
     async def _enter(self, name: str) -> None:
         self.calls.append(name)
@@ -127,6 +128,8 @@ class MemoryQueues:
 
     async def append_backlog(self, key: QueueKey, range_id: int, tasks: Sequence[BacklogTask]) -> Outcome:
         await self._enter(f"append {len(tasks)}")
+        if self.append_gate is not None:
+            await self.append_gate.wait()
         if self.range_ids.get(key) != range_id:
             return Outcome.FENCED
         rows = self.rows.setdefault(key, {})
