@@ -37,7 +37,7 @@ _READ_RUN = (
 )
 _READ_TASKS = "SELECT key, blob FROM shard WHERE shard_id = ? AND kind = ? AND key > ? AND key < ? LIMIT ?"
 # Tasks that were done are deleted by the next commit of their shard, or alone after this time.
-DELETE_DELAY_S = 5.0
+DELETE_DELAY_S = 20.0
 
 STATEMENTS = (_ACQUIRE, _READ_CURRENT, _READ_RUN, _READ_TASKS)
 
