@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.errors import OwnershipLost, ServiceError, Unavailable, Unknown
-from services.persistence import StoreError, UnknownOutcome
+from services.errors import OwnershipLost, ServiceError
 from services.rpc.call import Call
 from services.rpc.measured import namer
 from services.rpc.network import CONTEXT_KEY, context_of
@@ -12,9 +11,6 @@ from services.rpc.server.method import Method
 from services.rpc.server.server import TRANSPORT_BYTES_MAX, Context, Server
 from services.rpc.stand_in import Send
 from services.rpc.wire import Wire
-from services.telemetry import get_logger
-
-_log = get_logger("rpc")
 
 
 class InternalServer(Server):
@@ -43,12 +39,8 @@ class InternalServer(Server):
         )
 
     def _shown(self, error: Exception, operation: str, namespace: str) -> ServiceError:
-        if isinstance(error, ServiceError):
-            return error
-        if isinstance(error, StoreError | UnknownOutcome):
-            return Unavailable(f"the store does not answer: {error}")
-        _log.error("service failures", operation=operation, exc_info=error)
-        return Unknown(f"{type(error).__name__}: {error}")
+        """What is no answer of ours is logged here, and goes on as the reference that leads to it."""
+        return error if isinstance(error, ServiceError) else super()._shown(error, operation, namespace)
 
 
 def served(table: Mapping[str, Wire], service: str, send: Send) -> dict[str, Method]:

@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from services.config import DynamicConfig, limits
 from services.errors import NamespaceNotFound, ServiceError, Unavailable, Unimplemented, Unknown
+from services.persistence import StoreError, UnknownOutcome
 from services.rpc.call import Call
 from services.rpc.measured import is_ours
 from services.rpc.server.health import NAMES, Health
@@ -207,6 +208,9 @@ class Server:
             known = masked(error, _reference(error))
             if known is error or not self._config.get(limits.MASK_INTERNAL_ERRORS, namespace):
                 return error
+        elif isinstance(error, StoreError | UnknownOutcome):
+            _log.warning("The store does not answer", operation=operation, namespace=namespace, error=str(error))
+            return Unavailable("the store does not answer, please retry")
         else:
             known = Unknown(f"{MASKED} ({_reference(error)})")
         _log.error(
