@@ -31,6 +31,8 @@ def close_run(draft: Draft, attributes: Message) -> None:
     draft.add(attributes)
     assert not draft.run.is_open, f"{type(attributes).__name__} did not close the run"
     draft.drop_buffered()
+    if not info.task.scheduled_written:  # nothing comes after the end
+        info.ClearField("task")
     draft.push(Task.UPDATE_VISIBILITY)
     if draft.run.children:
         draft.push(Task.APPLY_PARENT_CLOSE_POLICY)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 
+from services.history.core.close import terminate_run
 from services.history.core.decision import Limits
 from services.history.core.rejection import Rejection
 from services.history.core.times import SECOND
+from services.history.replies import unwritten_events
 from services.protos.run_pb2 import Task, WorkflowTask
 from tests.unit.history import commands as c
 from tests.unit.history.invariants import check
@@ -57,6 +59,15 @@ def test_only_the_first_of_a_row_of_failures_is_an_event() -> None:
     assert shell.types()[4:] == ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskCompleted"]
     assert shell.last("workflow_task_scheduled").attempt == 4
     assert not shell.run.info.task_attempts_since_success
+    check(shell)
+
+
+def test_an_attempt_that_was_never_written_ends_with_its_run() -> None:
+    shell = Shell().begin()
+    shell.fail_workflow_task(shell.poll())
+    assert shell.run.info.task.kind == WorkflowTask.TRANSIENT
+    shell.decide(lambda draft: terminate_run(draft, "why", None, "client"))
+    assert unwritten_events(shell.run) == [], "readers would take them for events after the last"
     check(shell)
 
 
