@@ -49,6 +49,7 @@ class Shards:
         self._watches: list[Callable[[], None]] = []
         self._stopped = False
         self._metrics = ShardMetrics()
+        self._round_began = 0.0
         self._metrics.held.read(self.__len__)
 
     async def start(self) -> None:
@@ -164,12 +165,20 @@ class Shards:
         self._clock.call_later(pause_s, take)
 
     def _employ(self) -> None:
+        if self._queue and not self._workers:
+            self._metrics.rounds.inc()
+            self._round_began = self._clock.monotonic()
         while len(self._workers) < min(TAKEN_AT_ONCE, len(self._queue)):
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._worker_ended)
             if len(self._workers) >= len(self._queue):
                 return
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not self._workers:
+            self._metrics.round_latency.observe(self._clock.monotonic() - self._round_began)
 
     async def _work(self) -> None:
         while self._queue:

@@ -233,12 +233,12 @@ class Histogram(_Family[BoundHistogram]):
         if "le" in labels or list(buckets) != sorted(set(buckets)):
             raise ValueError(f"metric {name!r} needs rising buckets, and no label 'le'")
         super().__init__(name, labels, help, registry)
-        self._bounds = tuple(float(bound) for bound in buckets)
-        self._bound_texts = [*(_number(bound) for bound in self._bounds), "+Inf"]
+        self.bounds = tuple(float(bound) for bound in buckets)
+        self._bound_texts = [*(_number(bound) for bound in self.bounds), "+Inf"]
         registry.add(self)
 
     def _new(self) -> BoundHistogram:
-        return BoundHistogram(self._bounds)
+        return BoundHistogram(self.bounds)
 
     def _samples(self, child: BoundHistogram, name: str, labels: str) -> Iterator[str]:
         lead, total = f"{labels}," if labels else "", 0

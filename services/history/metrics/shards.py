@@ -11,8 +11,8 @@ CREATED = Counter("sharditem_created_count", _SHARD, "Shards acquired")
 REMOVED = Counter("sharditem_removed_count", _SHARD, "Shards let go")
 CLOSED = Counter("shard_closed_count", _SHARD, "Shards let go because the store refused the fence")
 ACQUISITION = Histogram("sharditem_acquisition_latency", _SHARD, "From the wish to hold a shard to holding it")
-ACQUIRE_ROUNDS = Counter("acquire_shards_count", _SHARD, "Looks at the ring for shards to acquire")
-ACQUIRE_LATENCY = Histogram("acquire_shards_latency", _SHARD, "How long they took")
+ACQUIRE_ROUNDS = Counter("acquire_shards_count", _SHARD, "Times that shards were to be acquired")
+ACQUIRE_LATENCY = Histogram("acquire_shards_latency", _SHARD, "Until all of them were held")
 MEMBERSHIP_CHANGES = Counter("membership_changed_count", _SHARD, "Changes of the ring of history hosts")
 
 
