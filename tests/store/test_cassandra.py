@@ -245,6 +245,23 @@ async def test_of_two_owners_only_one_ever_commits(store: Store, backend: Cassan
     await stores[1].close()
 
 
+async def test_the_next_owner_finds_the_tasks_that_came_while_it_acquired(
+    store: Store, backend: CassandraBackend
+) -> None:
+    """Where the last task is done nothing is read: which one is the last must be known for sure."""
+    other = await backend.open()
+    for turn in range(10):
+        shard = await store.acquire_shard(1, "host")
+        numbers = range(1 + turn * 8, 9 + turn * 8)
+        commits = [start_of(shard, f"wf {n}", f"run {n}", n) for n in numbers]
+        await store.commit(commits[0])
+        *outcomes, _ = await asyncio.gather(*[store.commit(each) for each in commits[1:]], other.acquire_shard(1, "b"))
+        for number, outcome in zip(numbers[1:], outcomes, strict=True):
+            found = await other.read_tasks(1, TaskCategory.IMMEDIATE, (0, number - 1), EVER, 1)
+            assert (found == [task_of(number)]) is (outcome is Outcome.COMMITTED)
+    await other.close()
+
+
 # Lists
 
 

@@ -5,6 +5,7 @@ the loop costs more than an answer does.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -18,7 +19,7 @@ from cassandra import (  # type: ignore[import-untyped]  # no stubs
 )
 from cassandra.cluster import Cluster, NoHostAvailable, Session  # type: ignore[import-untyped]  # no stubs
 from cassandra.protocol import OverloadedErrorMessage, SyntaxException  # type: ignore[import-untyped]  # no stubs
-from cassandra.query import BatchStatement, BatchType, SimpleStatement  # type: ignore[import-untyped]  # no stubs
+from cassandra.query import BatchStatement, BatchType  # type: ignore[import-untyped]  # no stubs
 
 from services.persistence.interface import StoreError, StoreUnavailable, UnknownOutcome
 
@@ -32,6 +33,9 @@ Bound: TypeAlias = tuple[str, Sequence[object]]
 REFUSED = (InvalidRequest, SyntaxException, Unauthorized, AuthenticationFailed, NoHostAvailable)
 # The same of a plain write. A conditional one may meet these after its proposal was accepted.
 REFUSED_PLAIN = (*REFUSED, Unavailable, OverloadedErrorMessage)
+
+# A table's name without a keyspace.
+TABLE = re.compile(r"\b(FROM|INTO|UPDATE|EXISTS|TRUNCATE) (\w+)\b(?!\.)")
 
 DEFINITION_TIMEOUT_S = 60.0
 READ_PROFILE = "read"
@@ -64,17 +68,20 @@ class Client:
         """Makes these ready to be run. Raises StoreError when one does not fit the schema."""
         for text in texts:
             try:
-                self._prepared[text] = await asyncio.to_thread(self._session.prepare, text, keyspace=self.keyspace)
+                self._prepared[text] = await asyncio.to_thread(self._session.prepare, self._qualified(text))
             except Exception as error:
                 raise as_store_error(error) from error
 
     async def define(self, text: str) -> None:
         """Changes the schema, or something that does so once; answers when all nodes know. Raises StoreError."""
         try:
-            statement = SimpleStatement(text, keyspace=self.keyspace)
-            await asyncio.to_thread(self._session.execute, statement, timeout=DEFINITION_TIMEOUT_S)
+            await asyncio.to_thread(self._session.execute, self._qualified(text), timeout=DEFINITION_TIMEOUT_S)
         except Exception as error:
             raise as_store_error(error) from error
+
+    def _qualified(self, text: str) -> str:
+        """Nodes warn of statements that leave it to the session where their tables are."""
+        return text if self.keyspace is None else TABLE.sub(rf'\1 "{self.keyspace}".\2', text)
 
     async def read(self, text: str, *values: object) -> Rows:
         """All rows at once. Raises StoreError; a read that failed on one node was tried on another."""

@@ -130,7 +130,7 @@ class CommitJob:
 
     def prepare(self, done: Watermarks) -> None:
         for _, category, key, _ in self._tasks:
-            done.lower_below(category, key)
+            done.add(category, key)
 
     def _set_current(self, current: CurrentWrite) -> Bound:
         record = current.record

@@ -24,9 +24,8 @@ BYTES_MAX = 1 << 20
 # Conditions that fail though all hold: only a watermark that we had wrong can do that, and it is told with the refusal.
 ATTEMPTS_MAX = 3
 
-_READ_STATICS = (
-    f"SELECT DISTINCT shard_id, range_id, {', '.join(watermarks.COLUMNS.values())} FROM shard WHERE shard_id = ?"
-)
+_COLUMNS = ", ".join((*watermarks.COLUMNS.values(), *watermarks.LAST_COLUMNS.values()))
+_READ_STATICS = f"SELECT DISTINCT shard_id, range_id, {_COLUMNS} FROM shard WHERE shard_id = ?"
 STATEMENTS = (_READ_STATICS,)
 
 
@@ -36,9 +35,10 @@ class Statics:
 
     range_id: int | None
     done: watermarks.Keys
+    last: watermarks.Keys
 
 
-NEVER_ACQUIRED = Statics(None, watermarks.NONE)
+NEVER_ACQUIRED = Statics(None, watermarks.NONE, watermarks.NONE)
 
 
 class Stored:
@@ -96,12 +96,14 @@ class Lane:
     client: Client
     shard_id: int
     range_id: int | None = None
-    done: Watermarks = field(default_factory=lambda: Watermarks(watermarks.NONE))
+    owned: bool = False  # by this host, under that range id, as far as it knows
+    done: Watermarks = field(default_factory=lambda: Watermarks(watermarks.NONE, watermarks.NONE))
     _waiting: deque[tuple[Job, asyncio.Future[Outcome]]] = field(default_factory=deque)
     _running: asyncio.Task[None] | None = None
 
-    def learn(self, statics: Statics) -> None:
-        self.range_id, self.done = statics.range_id, Watermarks(statics.done)
+    def learn(self, statics: Statics, *, owned: bool = False) -> None:
+        self.range_id, self.owned = statics.range_id, owned
+        self.done = Watermarks(statics.done, statics.last)
 
     def submit(self, job: Job) -> asyncio.Future[Outcome]:
         """Raises StoreError when nothing was changed, UnknownOutcome when that is not certain."""
@@ -153,6 +155,7 @@ class Lane:
                 return _answer(batch, Outcome.COMMITTED)
             stored = Stored(refused)
             if stored.range_id != batch[0][0].range_id:
+                self.owned = self.owned and self.range_id == stored.range_id
                 return _answer(batch, Outcome.FENCED)
             self.done.stored.update(stored.done())
             outcomes = [(job, future, job.outcome(stored)) for job, future in batch]
@@ -187,5 +190,10 @@ async def read_statics(client: Client, shard_id: int) -> Statics:
     answer = await client.read(_READ_STATICS, shard_id)
     if not answer.rows:
         return NEVER_ACQUIRED
-    _, range_id, *done = answer.rows[0]
-    return Statics(range_id, dict(zip(watermarks.COLUMNS, done, strict=True)))
+    _, range_id, *values = answer.rows[0]
+    done, last = values[: len(TaskCategory)], values[len(TaskCategory) :]
+    return Statics(
+        range_id,
+        dict(zip(watermarks.COLUMNS, done, strict=True)),
+        dict(zip(watermarks.LAST_COLUMNS, last, strict=True)),
+    )

@@ -10,6 +10,7 @@ from services.persistence.cassandra import histories, keys, watermarks
 from services.persistence.cassandra.client import Client
 from services.persistence.cassandra.commits import CommitJob, DeleteRunJob, DeleteTasksJob
 from services.persistence.cassandra.lanes import Lane, Statics, Stored, read_statics
+from services.persistence.cassandra.watermarks import Watermarks
 from services.persistence.interface import (
     Commit,
     CurrentRecord,
@@ -27,6 +28,8 @@ _ACQUIRE = (
     f"UPDATE shard SET range_id = ?, owner = ? WHERE shard_id = ? AND kind = {keys.SHARD} AND key = ? IF range_id = ?"
     + "".join(f" AND {column} = ?" for column in watermarks.COLUMNS.values())
 )
+# While nobody writes to the shard, what was read of it holds; else how far its outbox goes is read again afterwards.
+_ACQUIRE_AT_REST = _ACQUIRE + "".join(f" AND {column} = ?" for column in watermarks.LAST_COLUMNS.values())
 _READ_CURRENT = (
     "SELECT run_id, create_request_id, status, start_time_ns, first_execution_run_id FROM shard"
     f" WHERE shard_id = ? AND kind = {keys.CURRENT} AND key = ?"
@@ -39,7 +42,7 @@ _READ_TASKS = "SELECT key, blob FROM shard WHERE shard_id = ? AND kind = ? AND k
 # Tasks that were done are deleted by the next commit of their shard, or alone after this time.
 DELETE_DELAY_S = 20.0
 
-STATEMENTS = (_ACQUIRE, _READ_CURRENT, _READ_RUN, _READ_TASKS)
+STATEMENTS = (_ACQUIRE, _ACQUIRE_AT_REST, _READ_CURRENT, _READ_RUN, _READ_TASKS)
 
 
 logger = logging.getLogger(__name__)
@@ -55,18 +58,20 @@ class Shards:
         self._deleting: asyncio.TimerHandle | None = None
 
     async def acquire(self, shard_id: int, owner: str) -> ShardRecord:
-        statics = await read_statics(self._client, shard_id)
+        statics, moving = await read_statics(self._client, shard_id), False
         while True:
             range_id = (statics.range_id or 0) + 1
-            done = (statics.done[category] for category in watermarks.COLUMNS)
-            refused = await self._client.write_if(
-                [(_ACQUIRE, (range_id, owner, shard_id, keys.SHARD_KEY, statics.range_id, *done))]
-            )
+            values = [range_id, owner, shard_id, keys.SHARD_KEY, statics.range_id]
+            values += [statics.done[category] for category in watermarks.COLUMNS]
+            if not moving:
+                values += [statics.last[category] for category in watermarks.LAST_COLUMNS]
+            refused = await self._client.write_if([(_ACQUIRE if moving else _ACQUIRE_AT_REST, values)])
             if refused is None:
                 break
-            stored = Stored(refused)
-            statics = Statics(stored.range_id, {**statics.done, **stored.done()})
-        self._lane(shard_id).learn(Statics(range_id, statics.done))
+            stored, moving = Stored(refused), True
+            statics = Statics(stored.range_id, {**statics.done, **stored.done()}, statics.last)
+        last = (await read_statics(self._client, shard_id)).last if moving else statics.last
+        self._lane(shard_id).learn(Statics(range_id, statics.done, last), owned=True)
         return ShardRecord(shard_id=shard_id, range_id=range_id, owner=owner)
 
     async def commit(self, commit: Commit) -> Outcome:
@@ -117,9 +122,13 @@ class Shards:
         self, shard_id: int, category: TaskCategory, after: tuple[int, int], until_fire_time_ns: int, limit: int
     ) -> Sequence[TaskRow]:
         lane = self._lane(shard_id)
-        if lane.range_id is None:
-            lane.learn(await read_statics(self._client, shard_id))
-        start = max(keys.task_key(*after), lane.done.start(category))
+        done = lane.done
+        if not lane.owned:
+            statics = await read_statics(self._client, shard_id)
+            done = Watermarks(statics.done, statics.last)
+        start = max(keys.task_key(*after), done.start(category))
+        if done.nothing_after(category, start):
+            return []
         end = keys.before_fire_time(until_fire_time_ns)
         answer = await self._client.read(_READ_TASKS, shard_id, keys.TASK_KINDS[category], start, end, limit)
         rows = []
