@@ -7,17 +7,16 @@ applications, how often the payment service fails, and how long each process liv
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.apps.drivers import ALL, Driver
+from tests.apps.in_use import InUse
 from tests.apps.recorder import Recorder
-from tests.apps.stage import check, recorder_of, worker_of
+from tests.apps.stage import recorder_of, worker_of
 from tests.processes import Process, Server
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -35,33 +34,23 @@ class Chaos:
     """What happens in one run of the test."""
 
     server: Server
-    applications: Sequence[tuple[Driver, Recorder, Process]]
+    use: InUse
     kills: int = 0
-    finished: int = 0
     finished_under_fire: int = 0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Kill as often as asked while the applications are used; then they finish, or TimeoutError is raised."""
         server_kills = round(KILLS * SERVER_SHARE)
-        shares = _divide(KILLS - server_kills, len(self.applications))
+        shares = _divide(KILLS - server_kills, len(self.use.applications))
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as users:
-            for driver, recorder, _ in self.applications:
-                numbers = itertools.count()
-                for _ in range(USERS_PER_APPLICATION):
-                    users.create_task(self._use(driver, recorder, numbers))
+            self.use.begin(users)
             async with asyncio.TaskGroup() as killers:
                 killers.create_task(self._kill(self.server, "server", server_kills, SERVER_LIFE_SECONDS))
-                for (driver, _, worker), share in zip(self.applications, shares, strict=True):
+                for (driver, _, worker), share in zip(self.use.applications, shares, strict=True):
                     killers.create_task(self._kill(worker, driver.name, share, WORKER_LIFE_SECONDS))
-            self.over.set()
-            self.finished_under_fire = self.finished
+            self.use.over.set()
+            self.finished_under_fire = self.use.finished
             limit.reschedule(asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX)
-
-    async def _use(self, driver: Driver, recorder: Recorder, numbers: itertools.count[int]) -> None:
-        while not self.over.is_set():
-            await driver.run_one(recorder, next(numbers))
-            self.finished += 1
 
     async def _kill(self, victim: Process, name: str, times: int, life_seconds: tuple[float, float]) -> None:
         chance = random.Random(f"{SEED}/kills/{name}")
@@ -77,13 +66,8 @@ class Chaos:
         try:
             await self.run()
         except TimeoutError:
-            for driver, recorder, _ in self.applications:
-                await recorder.verify(driver.result_type)
-            stuck = [workflow_id for _, recorder, _ in self.applications for workflow_id in recorder.unfinished()]
-            raise AssertionError(f"nothing acknowledged was lost, but these do not end: {stuck}") from None
-        replayed = [await check(driver, recorder) for driver, recorder, _ in self.applications]
-        assert all(replayed), "an application did nothing"
-        return sum(replayed)
+            raise await self.use.explain() from None
+        return await self.use.check()
 
 
 async def test_kills_lose_nothing(tmp_path: Path) -> None:
@@ -96,7 +80,7 @@ async def test_kills_lose_nothing(tmp_path: Path) -> None:
                 worker = worker_of(driver, server, tmp_path)
                 await asyncio.to_thread(worker.start)
                 applications.append((driver, await recorder_of(driver, server), worker))
-            chaos = Chaos(server, applications)
+            chaos = Chaos(server, InUse(applications, USERS_PER_APPLICATION))
             replayed = await chaos.settle()
         except BaseException as failure:
             failure.add_note(
@@ -108,7 +92,7 @@ async def test_kills_lose_nothing(tmp_path: Path) -> None:
                 started.kill()
     assert chaos.kills == KILLS
     print(
-        f"seed {SEED}: {chaos.kills} kills, {chaos.finished} uses, {chaos.finished_under_fire} of them under fire,"
+        f"seed {SEED}: {chaos.kills} kills, {chaos.use.finished} uses, {chaos.finished_under_fire} of them under fire,"
         f" {replayed} histories replayed, {time.monotonic() - began:.0f} s"
     )
 

@@ -34,6 +34,9 @@ from services.telemetry import CallMetrics, CallSpan, Tracer, call_metrics, get_
 # grpc refuses what is larger with a text of its own; we refuse from REQUEST_BYTES_MAX on, with the reference's.
 TRANSPORT_BYTES_MAX = 64 * 1024 * 1024
 
+STOPPING = "the server is stopping, please retry"
+TELL_S = 1.0  # to tell it to those whose calls a drain has cut short
+
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Serve: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
@@ -60,8 +63,9 @@ class Server:
         self._clock, self._config, self._service = clock, config, service
         self._server = grpc.aio.server(options=_options(config))
         self._table = _Table()
-        self._under_way = 0
+        self._under_way: set[asyncio.Task[None] | None] = set()
         self._stopping = False
+        self._cut_short = False
         self._idle: asyncio.Event | None = None
 
     def listen(self, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> int:
@@ -106,13 +110,23 @@ class Server:
         }
 
     async def drain(self, grace_s: float) -> None:
-        """Waits until the calls under way are answered, at most `grace_s`; new ones are told at once to come again."""
+        """Waits until the calls under way are answered, at most `grace_s`; all others are told to come again."""
         self._stopping = True
-        if self._under_way:
-            self._idle = asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._idle.wait()
+        if not await self._is_idle(grace_s):
+            self._cut_short = True
+            for call in self._under_way:
+                if call is not None:
+                    call.cancel()
+            await self._is_idle(TELL_S)
+
+    async def _is_idle(self, within_s: float) -> bool:
+        if not self._under_way:
+            return True
+        self._idle = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        return not self._under_way
 
     async def stop(self, grace_s: float) -> None:
         """Drains, then lets go of the port. grpc cancels calls that arrive meanwhile, and SDKs do not repeat those.
@@ -124,10 +138,10 @@ class Server:
 
     def _begin_call(self) -> None:
         if self._stopping:
-            raise Unavailable("the server is stopping, please retry")
+            raise Unavailable(STOPPING)
 
     def _end_call(self) -> None:
-        self._under_way -= 1
+        self._under_way.discard(asyncio.current_task())
         if self._idle is not None and not self._under_way:
             self._idle.set()
 
@@ -159,13 +173,15 @@ class Server:
             if metrics is None:
                 metrics = metrics_of[operation, namespace] = call_metrics(operation, namespace, service)
             metrics.started()
-            self._under_way += 1
+            self._under_way.add(asyncio.current_task())
             try:
                 self._begin_call()
                 if refused is not None:
                     raise refused
                 return _written(await answer(call, request))
-            except asyncio.CancelledError:  # the client left, or its deadline passed
+            except asyncio.CancelledError:  # the client left, its deadline passed, or a drain ended
+                if self._cut_short:  # clients repeat this and would not repeat CANCELLED
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
                 error_type = None if name.startswith("Poll") else "serviceerror_Canceled"
                 raise
             except Exception as error:

@@ -228,6 +228,20 @@ async def test_a_stop_waits_for_calls_under_way_and_takes_no_more(served: Served
         await served.poll(nothing, timeout=1.0)
 
 
+async def test_a_drain_tells_whoever_it_does_not_wait_for_to_come_again(served: Served) -> None:
+    entered = asyncio.Event()
+
+    async def wait(_call: Call, _request: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(served.refused(wait))
+    await asyncio.wait_for(entered.wait(), LIMIT_S)
+    await asyncio.wait_for(served.server.drain(0.01), LIMIT_S)
+    for error in (await call, await served.refused(nothing)):
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the server is stopping, please retry")
+
+
 async def test_health_is_told_and_watched(served: Served) -> None:
     async def check(service: str) -> int:
         reply = await served.call(f"{HEALTH}/Check", HealthCheckRequest(service=service).SerializeToString())
