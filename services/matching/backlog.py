@@ -43,7 +43,7 @@ class Backlog:
         on_lost: Callable[[], None],
     ) -> None:
         self._store, self._key, self._clock, self._settings = store, key, clock, settings
-        self._shared = shared
+        self._lease_first = shared
         self._metrics = metrics
         self._on_loaded, self._on_lost = on_loaded, on_lost
         self.count = 0  # stored and not done
@@ -125,7 +125,7 @@ class Backlog:
             self._reader = None
 
     async def _read_page(self) -> None:
-        if self._shared:
+        if self._lease_first:
             await self._lease(0)
         changes, limit = self._changes, self._settings.now.backlog_read_max
         rows = await self._store.read_backlog(self._key, self.read_level, limit)
@@ -155,6 +155,9 @@ class Backlog:
             self._metrics.stored(self._clock.monotonic() - began)
         except UnknownOutcome as error:  # a new lease keeps it from coming later; what came already is read
             self.range_id = 0
+            self._lease_first = self._more = True
+            self._changes += 1
+            self.read()
             raise Unavailable(COULD_NOT_STORE) from error
         except StoreError as error:
             raise Unavailable(COULD_NOT_STORE) from error

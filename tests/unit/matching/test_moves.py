@@ -232,17 +232,17 @@ async def test_a_host_that_dies_before_the_start_owes_its_adder_the_answer() -> 
     await workers.stop()
 
 
-async def test_an_append_of_unknown_outcome_loses_nothing() -> None:
+async def test_an_append_of_unknown_outcome_loses_nothing_and_leaves_nothing() -> None:
     cluster = Cluster(1, values=ONE)
     cluster.queues.lose_answers = 1
     add = asyncio.create_task(cluster.add_until_accepted("w1"))
-    await cluster.run(2)
-    assert await add is STORED
-    assert cluster.queues.stored() == ["w1", "w1"]
+    await cluster.clock.advance(0.21)
+    assert cluster.queues.stored() == ["w1"]
     workers = Workers(cluster, 1)
     await cluster.run(10)
+    assert await add in (MATCHED, STORED)
     assert workers.got == {"w1": 1}
-    assert cluster.queues.stored() == []
+    assert cluster.queues.stored() == [], "what was stored without an answer is found"
     assert (await cluster.describe()).stats.approximate_backlog_count == 0
     await workers.stop()
 
