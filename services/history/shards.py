@@ -46,6 +46,7 @@ class Shards:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._pauses: dict[int, float] = {}
         self._workers: set[asyncio.Task[None]] = set()
+        self._working = 0
         self._watches: list[Callable[[], None]] = []
         self._stopped = False
         self._metrics = ShardMetrics()
@@ -165,27 +166,26 @@ class Shards:
         self._clock.call_later(pause_s, take)
 
     def _employ(self) -> None:
-        if self._queue and not self._workers:
+        if self._queue and not self._working:
             self._metrics.rounds.inc()
             self._round_began = self._clock.monotonic()
-        while len(self._workers) < min(TAKEN_AT_ONCE, len(self._queue)):
+        for _ in range(min(len(self._queue), TAKEN_AT_ONCE - self._working)):
+            self._working += 1
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._worker_ended)
-            if len(self._workers) >= len(self._queue):
-                return
-
-    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        if not self._workers:
-            self._metrics.round_latency.observe(self._clock.monotonic() - self._round_began)
+            worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
-        while self._queue:
-            shard_id, _ = self._queue.popitem(last=False)
-            if shard_id not in self._held and self._is_ours(shard_id):
-                await self._take(shard_id)
-            self._tell(shard_id)
+        try:
+            while self._queue:
+                shard_id, _ = self._queue.popitem(last=False)
+                if shard_id not in self._held and self._is_ours(shard_id):
+                    await self._take(shard_id)
+                self._tell(shard_id)
+        finally:
+            self._working -= 1  # at once: whoever queues another must not count on this one
+            if not self._working:
+                self._metrics.round_latency.observe(self._clock.monotonic() - self._round_began)
 
     async def _take(self, shard_id: int) -> None:
         shard, began = self._make(shard_id), self._clock.monotonic()

@@ -11,7 +11,7 @@ from services.host.members import RingOwners
 from services.host.ports import Ports
 from services.host.settings import matching_settings
 from services.matching import MatchingService
-from services.membership import Membership, MemberState
+from services.membership import Membership, MemberState, Ring
 from services.namespaces import NamespaceRegistry
 from services.persistence import Store
 from services.rpc import (
@@ -69,8 +69,14 @@ class Assembly:
         self._own_history: Late[HistoryClient] = Late()
         self._own_matching: Late[MatchingClient] = Late()
         self._partitions = PartitionCounts(floor.dynamic, self._matching_hosts if floor.is_cluster else None)
+        for service in ("history", "matching"):
+            floor.membership.watch(service, self._keep_channels)
         self.matching = self._matching() if floor.runs("matching") else None
         self.history = self._history() if floor.runs("history") else None
+
+    def _keep_channels(self, _ring: Ring) -> None:
+        rings = (self._floor.membership.ring(service) for service in ("history", "matching"))
+        self._floor.network.keep({member.address for ring in rings for member in ring.members})
 
     def _history_client(self, caller: ServiceName) -> HistoryClient:
         floor, own = self._floor, ask(self._own_history.client())

@@ -1,7 +1,7 @@
 """The carrier between processes: gRPC channels to the other hosts of the cluster, one per address."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -110,19 +110,19 @@ class Network:
         await channel.close(OLD_CHANNEL_S)
         del self._old[channel]
 
-    async def forget(self, addresses: Sequence[str]) -> None:
-        """Closes the channels to hosts that are gone."""
-        for address in addresses:
-            channel = self._channels.pop(address, None)
-            self._methods = {key: method for key, method in self._methods.items() if key[0] != address}
-            if channel is not None:
-                await channel.close()
+    def keep(self, addresses: Set[str]) -> None:
+        """Lets go of the channels to other hosts than these, once the calls under way on them have ended."""
+        for address in self._channels.keys() - addresses:
+            channel = self._channels.pop(address)
+            self._old[channel] = asyncio.create_task(self._end(channel))
+        self._methods = {key: method for key, method in self._methods.items() if key[0] in addresses}
 
     async def close(self) -> None:
         for channel, ending in self._old.items():
             ending.cancel()
             await channel.close()
-        await self.forget(list(self._channels))
+        for channel in self._channels.values():
+            await channel.close()
 
 
 def _channel(address: str, security: ChannelSecurity | None) -> grpc.aio.Channel:
