@@ -50,7 +50,7 @@ class Pods:
     @property
     def is_ours(self) -> bool:
         """False for the stores that come with the chart."""
-        return self.owner["kind"] != "StatefulSet"
+        return str(self.owner["kind"]) != "StatefulSet"
 
     @property
     def volumes(self) -> dict[str, Object]:

@@ -158,6 +158,8 @@ def test_the_kubelet_asks_what_a_host_answers(shape: str) -> None:
         secured = SHAPES[shape].get("tls", {})
         if "frontend" in secured if service == "frontend" else "internode" in secured:
             assert all("tcpSocket" in container[probe] for probe in ("startupProbe", "readinessProbe", "livenessProbe"))
+            assert container["startupProbe"]["initialDelaySeconds"]
+            assert release(shape).service(service).owner["spec"]["minReadySeconds"]
         else:
             assert container["readinessProbe"]["grpc"]["service"] in names
             assert container["startupProbe"]["grpc"]["service"] in names

@@ -119,10 +119,18 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* Whether a service speaks TLS: "true" or nothing. Takes (list $ SERVICE). */}}
+{{- define "perdure.secured" -}}
+{{- $group := ternary "frontend" "internode" (eq (index . 1) "frontend") }}
+{{- with (index (index . 0).Values.tls $group).secretName -}}
+true
+{{- end }}
+{{- end }}
+
 {{/*
-The probes of a service. The kubelet speaks no TLS on gRPC: then it only sees whether the port is open.
-Liveness begins when the host has served once: one that waits for its store is left alone.
-Takes (list $ SERVICE PORT).
+The probes of a service. The kubelet speaks no TLS on gRPC: then it only sees whether the port is open, which it is
+before the host serves, so it is given some time. Liveness begins when the host has served once: one that waits for its
+store is left alone. Takes (list $ SERVICE PORT).
 */}}
 {{- define "perdure.probes" -}}
 {{- $ := index . 0 }}
@@ -135,12 +143,16 @@ Takes (list $ SERVICE PORT).
   "worker" "temporal.server.api.workerservice.v1.WorkerService" }}
 {{- $process := printf "grpc: {port: %v}" $port }}
 {{- $ready := printf "grpc: {port: %v, service: %s}" $port (index $names $service) }}
-{{- if (index $.Values.tls (ternary "frontend" "internode" (eq $service "frontend"))).secretName }}
+{{- $secured := include "perdure.secured" (list $ $service) }}
+{{- if $secured }}
 {{- $process = printf "tcpSocket: {port: %v}" $port }}
 {{- $ready = $process }}
 {{- end -}}
 startupProbe:
   {{ $ready }}
+  {{- if $secured }}
+  initialDelaySeconds: 15
+  {{- end }}
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 900
