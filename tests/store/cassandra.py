@@ -1,5 +1,6 @@
 """The store on a real Cassandra node: one for the session, its tables emptied for every test that wrote to them."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tests.parts.cassandra import Cassandra
 KEYSPACE = "perdure"
 VISIBILITY = ("visibility", "visibility_hour", "visibility_run", "visibility_workflow")
 TABLES = ("shard", "history", "queue", "namespace", "cluster", *VISIBILITY)
+WITH_SCHEMA: set[Cassandra] = set()
 GIVE_UP = timedelta(seconds=3)
 
 
@@ -32,7 +34,9 @@ class CassandraBackend:
 
     async def open(self) -> Store:
         if not self._empty:
-            await CassandraSchema(self._section).setup()
+            if self._node not in WITH_SCHEMA:
+                await CassandraSchema(self._section).setup()
+                WITH_SCHEMA.add(self._node)
             await empty(self._section)
             self._empty = True
         return await open_cassandra(replace(self._section, write_timeout=GIVE_UP))
@@ -47,11 +51,14 @@ class CassandraBackend:
 async def empty(section: Section) -> None:
     """Deletes all that is in the keyspace."""
     client = await connect(section, section.keyspace)
+
+    async def empty_table(table: str) -> None:
+        statement = f"SELECT * FROM {table} LIMIT 1"
+        await client.prepare(statement)
+        if (await client.read(statement)).rows:
+            await client.define(f"TRUNCATE {table}")
+
     try:
-        for table in TABLES:
-            statement = f"SELECT * FROM {table} LIMIT 1"
-            await client.prepare(statement)
-            if (await client.read(statement)).rows:
-                await client.define(f"TRUNCATE {table}")
+        await asyncio.gather(*[empty_table(table) for table in TABLES])
     finally:
         await client.close()
