@@ -3,7 +3,6 @@
 Everything that changes a workflow goes through `Engine.commit`, under the workflow's lock.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -59,8 +58,6 @@ from services.persistence import (
 from services.protos.run_pb2 import Task, WorkflowTask
 from services.rpc import MatchingClient
 from services.runtime import Chance, Clock
-
-logger = logging.getLogger(__name__)
 
 ABORTED = "workflow update was aborted by closing workflow"
 ALREADY_COMPLETED = "workflow execution already completed"
@@ -285,8 +282,18 @@ class Engine:
         try:
             decide(draft)
         except Rejection as rejection:
-            raise service_error(rejection) from None
+            raise await self.refusal(workflow, rejection) from None
         await self.commit(workflow, entry, finish(draft))
+
+    async def refusal(self, workflow: WorkflowEntry, rejection: Rejection) -> ServiceError:
+        """The API's error for a refusal, once it is sure that it does not come from the memory of an old owner."""
+        if rejection.reason is Reason.NOT_FOUND:
+            await self.confirm(workflow)
+        return service_error(rejection)
+
+    async def confirm(self, workflow: WorkflowEntry) -> None:
+        """Before a refusal that others act upon: raises ShardOwnershipLost if the store has another owner by now."""
+        await self.write(workflow, (), None)
 
     async def commit(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
         """Makes a decision about an existing run true, with the run that follows it if there is one."""

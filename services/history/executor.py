@@ -17,13 +17,13 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import NotFound, ShardOwnershipLost, WorkflowExecutionAlreadyStarted
+from services.errors import NotFound, ShardOwnershipLost, Unavailable, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
-from services.history.core.run import copy_fields
+from services.history.core.run import Run, copy_fields
 from services.history.core.wake import wake
 from services.history.engine import Engine
 from services.history.metrics import operation_of, traced, woken
@@ -156,6 +156,8 @@ class OutboxExecutor:
         entry = workflow.runs.get(task.run_id)
         if entry is None:
             return True
+        if _is_unclaimed(entry.run, task):
+            raise Unavailable("it was started in the memory of a host that owned the shard before")
         self._engine.hold(entry, shard, key, task)
         return False
 
@@ -373,6 +375,17 @@ class OutboxExecutor:
             task, lambda draft: cancel_answered(draft, task.event_id, cause, call.namespace, initiated.control)
         )
         return True
+
+
+def _is_unclaimed(run: Run, task: Task) -> bool:
+    """Whether a task that was handed to a worker still waits for one, as far as this host knows."""
+    if not run.is_open:
+        return False
+    if task.kind == Task.PUSH_ACTIVITY_TASK:
+        activity = run.activities.get(task.event_id)
+        return activity is not None and activity.stamp == task.stamp and not activity.started_time_ns
+    pending = run.info.task
+    return (pending.scheduled_event_id, pending.attempt) == (task.event_id, task.stamp) and not pending.started_event_id
 
 
 def _request_id(run_id: str, event_id: int) -> str:

@@ -5,7 +5,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.errors import NotFound
 from services.history.core.close import terminate_run
 from services.history.core.draft import Draft
-from services.history.core.rejection import Rejection, completed
+from services.history.core.rejection import Reason, Rejection, completed
 from services.history.core.relations import child_closed
 from services.history.core.signals import request_cancel, signal_run
 from services.history.links import signal_link
@@ -132,10 +132,9 @@ class Requests(Room):
         """A parent that is gone, closed, or knows of the end already has nothing to do."""
 
         def decide(draft: Draft) -> None:
-            try:
-                child_closed(draft, request)
-            except Rejection:
-                return
+            if request.initiated_event_id not in draft.run.children:
+                raise Rejection(Reason.NOT_FOUND, "Pending child execution not found.")
+            child_closed(draft, request)
 
         try:
             await self.engine.change(request.namespace_id, request.workflow_id, request.run_id, decide)

@@ -119,7 +119,7 @@ class Starts(Room):
         extend: Extend | None = None,
     ) -> RunEntry:
         """Creates a run, ending the current one first when the policies say so. Raises when they forbid it."""
-        terminates = current is not None and _may_replace(current, request)
+        terminates = current is not None and await self._may_replace(workflow, current, request)
         run_id = self.engine.chance.run_id()
         given = self.engine.given(call.namespace_id)
         started = started_attributes(
@@ -271,10 +271,19 @@ class Starts(Room):
             current = await self.engine.current(workflow)
             if current is not None and current.create_request_id == start.request_id:
                 return StartChildResponse(run_id=current.run_id)
-            if current is not None and _may_replace(current, start):
+            if current is not None and await self._may_replace(workflow, current, start):
                 raise already_started(current, start.workflow_id)
             entry = await self._create_child(workflow, request, current)
             return StartChildResponse(run_id=entry.run.info.run_id)
+
+    async def _may_replace(
+        self, workflow: WorkflowEntry, current: CurrentRecord, request: api.StartWorkflowExecutionRequest
+    ) -> bool:
+        try:
+            return _may_replace(current, request)
+        except WorkflowExecutionAlreadyStarted:
+            await self.engine.confirm(workflow)
+            raise
 
     async def _create_child(
         self, workflow: WorkflowEntry, request: StartChildRequest, current: CurrentRecord | None

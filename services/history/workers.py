@@ -76,7 +76,7 @@ class WorkflowTasks(Room):
                     durable=request.durable,
                 )
             except Rejection as rejection:
-                raise service_error(rejection) from None
+                raise await self.engine.refusal(workflow, rejection) from None
             await self.engine.commit(workflow, entry, finish(draft))
             self.engine.metrics.workers.task_started(entry.run.info)
             sticky = poll.task_queue.kind == STICKY
@@ -95,7 +95,7 @@ class WorkflowTasks(Room):
             try:
                 completed = complete_task(entry.run, given, token, request, call.namespace)
             except Rejection as rejection:
-                raise service_error(rejection) from None
+                raise await self.engine.refusal(workflow, rejection) from None
             if completed.decision is not None:
                 await self.engine.commit(workflow, entry, completed.decision)
             if entry.queries:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.persistence import (
+    Commit,
     CurrentWrite,
     HistoryBatch,
     ItemKind,
@@ -98,6 +99,17 @@ async def test_of_two_owners_at_once_only_the_later_writes(store: Store, shard: 
     tasks = await store.read_tasks(1, TaskCategory.IMMEDIATE, (0, -1), EVER, 100)
     assert len(tasks) == outcomes.count(Outcome.COMMITTED)
     assert await store.commit(start_of(newer, "wf", "mine", 201)) is Outcome.COMMITTED
+
+
+async def test_a_commit_of_nothing_asks_for_the_fence(store: Store, shard: ShardRecord) -> None:
+    nothing = Commit(
+        shard_id=1, range_id=shard.range_id, namespace_id=NAMESPACE, workflow_id="wf", runs=(), current=None, tasks=()
+    )
+    assert await store.commit(nothing) is Outcome.COMMITTED
+    newer = await store.acquire_shard(1, "other")
+    assert await store.commit(nothing) is Outcome.FENCED
+    assert await store.commit(replace(nothing, range_id=newer.range_id)) is Outcome.COMMITTED
+    assert await store.read_current(1, NAMESPACE, "wf") is None
 
 
 @pytest.mark.parametrize(("stored", "expected"), [(None, "run"), ("run", None), ("run", "other")])

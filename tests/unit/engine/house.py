@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import (
     Command,
     CompleteWorkflowExecutionCommandAttributes,
     ScheduleActivityTaskCommandAttributes,
+    StartChildWorkflowExecutionCommandAttributes,
 )
 from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import CommandType, EventType
@@ -26,7 +27,6 @@ from services.namespaces import NamespaceRegistry
 from services.persistence import Commit, Outcome, Store, UnknownOutcome
 from services.persistence.sqlite import open_sqlite
 from services.rpc import Call, HistoryClient
-from services.rpc.direct import Late
 from services.runtime import SystemChance, SystemClock
 
 QUEUE = TaskQueue(name="queue")
@@ -62,18 +62,27 @@ class Misbehaving:
         return getattr(self._store, name)
 
 
+class _Asked:
+    """What matching asks: the history of its own house, unless a test lets it ask another."""
+
+    def __init__(self, house: "House") -> None:
+        self._house = house
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._house.asked, name)
+
+
 class House:
     """One life of a host. `call` is a client of the default namespace."""
 
     def __init__(self, store: Misbehaving) -> None:
         clock, chance, config = SystemClock(), SystemChance(), DynamicConfig()
-        late: Late[HistoryClient] = Late()
         self.store = store
         self.namespaces = NamespaceRegistry(store, clock, chance, config)
-        self.matching = MatchingService(store, late.client(), clock, chance, MatchingSettings())
+        self.matching = MatchingService(store, cast(HistoryClient, _Asked(self)), clock, chance, MatchingSettings())
         home = Home(shard_count=4, membership=StaticMembership({"history": "host"}), address="host")
         self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, home)
-        late.bind(self.history)
+        self.asked: HistoryClient = self.history
 
     async def start(self) -> None:
         await self.namespaces.load(["default"])
@@ -140,6 +149,12 @@ SCHEDULE = Command(
         activity_type=ActivityType(name="Activity"),
         task_queue=QUEUE,
         start_to_close_timeout=Duration(seconds=10),
+    ),
+)
+START_CHILD = Command(
+    command_type=CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
+    start_child_workflow_execution_command_attributes=StartChildWorkflowExecutionCommandAttributes(
+        workflow_id="child", workflow_type=WorkflowType(name="Workflow"), task_queue=QUEUE
     ),
 )
 COMPLETE = Command(

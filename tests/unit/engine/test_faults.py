@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import NotFound, Unavailable
+from services.errors import NotFound, ShardOwnershipLost, Unavailable
 from services.persistence import Outcome, TaskCategory
+from services.protos.history_pb2 import RecordChildClosedRequest, RecordWorkflowTaskStartedRequest
 from tests.unit.engine.house import (
     COMPLETE,
     SCHEDULE,
+    START_CHILD,
     House,
     Misbehaving,
     eventually,
@@ -121,6 +123,51 @@ async def test_after_a_crash_a_started_activity_is_not_dispatched_again(store: M
     second = await live(store)
     await second.activity_done(activity)
     assert "ACTIVITY_TASK_COMPLETED" in await second.event_names("w")
+
+
+async def test_an_older_owner_does_not_say_from_memory_that_a_task_is_over(store: Misbehaving) -> None:
+    """Its memory may be ahead of the store, by a start that was never written, or behind it."""
+    first = await live(store)
+    await first.begin("w")
+    started = await first.task()
+    second = await live(store)
+    request = RecordWorkflowTaskStartedRequest(
+        namespace_id=first.call.namespace_id,
+        workflow_id="w",
+        run_id=started.workflow_execution.run_id,
+        scheduled_event_id=2,
+        stamp=1,
+        request_id="another poll",
+    )
+    with pytest.raises(ShardOwnershipLost):
+        await first.history.record_workflow_task_started(first.call, request)
+    assert await second.history.record_workflow_task_started(second.call, request)
+
+
+async def test_a_task_that_only_an_older_owner_has_started_is_handed_out_again(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    second = House(store)
+    second.asked = first.history  # matching has not heard of the new owner
+    await second.start()
+    lost = await second.task()
+    second.asked = second.history
+    with pytest.raises(NotFound, match="Workflow task not found"):
+        await second.answer(lost, COMPLETE)
+    await second.answer(await second.task(), COMPLETE)
+
+
+async def test_an_older_owner_of_the_parent_does_not_take_the_end_of_a_child_for_old_news(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    run_id = (await first.task()).workflow_execution.run_id
+    second = await live(store)
+    await second.answer(await second.task(), START_CHILD)
+    closed = RecordChildClosedRequest(
+        namespace_id=first.call.namespace_id, workflow_id="w", run_id=run_id, initiated_event_id=5
+    )
+    with pytest.raises(ShardOwnershipLost):
+        await first.history.record_child_closed(first.call, closed)
 
 
 async def test_an_older_life_of_the_host_cannot_write(store: Misbehaving) -> None:
