@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PORT := 7233
 DATA := .data/perdure.db
 
-.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance bench lint proto clean
+.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance chaos bench lint proto clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-quick: setup ## run the tests that need no second server and no kills
 
 conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern)
 	@$(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)')
+
+chaos: setup parts ## kill, freeze and cut off parts of a real cluster in use (MINUTES=120 SEED=7 STORE=postgresql)
+	@$(BIN)/python -m pytest -q -s tests/chaos
 
 bench: setup ## measure against the official dev server (BENCH="--quick"; STORE=postgresql; CLUSTER=1)
 	@$(if $(STORE)$(CLUSTER),scripts/parts &&) $(BIN)/python -m tests.bench \

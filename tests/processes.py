@@ -75,6 +75,11 @@ class Process:
         assert self._running is not None, f"{self.arguments[0]} was not started"
         return self._running.pid
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._running is not None
+
     def start(self) -> None:
         """Start it and return when it is ready; raises ProcessDiedError if it ends before that."""
         assert self._running is None, f"{self.arguments[0]} runs already"

@@ -4,7 +4,9 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import TypeVar
 
 import uvloop
 
@@ -18,7 +20,7 @@ from services.host.security import Security, security_of
 from services.host.stores import check_store, open_store
 from services.membership import Membership
 from services.namespaces import NamespaceRegistry
-from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable
+from services.persistence import SchemaMismatch, Store, StoreError, StoreInUse, StoreUnavailable, UnknownOutcome
 from services.persistence.measured import measured, name_namespaces
 from services.rpc.network import Network
 from services.runtime import Clock, SystemChance, SystemClock
@@ -29,6 +31,8 @@ SERVICES: tuple[ServiceName, ...] = ("frontend", "history", "matching", "worker"
 STORE_PAUSE_S, STORE_PAUSE_S_MAX = 0.2, 5.0  # between looks whether the store is there
 # Messages are acyclic and die by reference counts; the collector's passes over them are pauses for nothing.
 GC_THRESHOLDS = (50_000, 20, 100)
+
+T = TypeVar("T")
 
 _log = get_logger("host")
 
@@ -116,10 +120,10 @@ async def _start(
     lists = kind_of(config, config.persistence.visibility_store or config.persistence.default_store)
     store = measured(await _open(config, clock), clock, config.run_services, lists)
     process.push_async_callback(store.close)
-    cluster = await cluster_facts(config, store, chance)
+    cluster = await answered(lambda: cluster_facts(config, store, chance), clock)
     namespaces = NamespaceRegistry(store, clock, chance, dynamic, cluster.cluster_name)
     name_namespaces(store, namespaces.name_of)
-    await bootstrap(config, namespaces)
+    await answered(lambda: bootstrap(config, namespaces), clock)
     own = addresses(config, dict.fromkeys(config.run_services, 0) | ports.ports)
     membership = membership_of(config, own, clock, chance)
     process.push_async_callback(membership.close)
@@ -192,13 +196,25 @@ def _dynamic_config(config: ServerConfig) -> DynamicConfig:
 
 async def _open(config: ServerConfig, clock: Clock) -> Store:
     """Waits for a store that is not there yet. Raises CannotStart for one that cannot be used."""
+
+    async def attempt() -> Store:
+        try:
+            return await open_store(config)
+        except StoreUnavailable:
+            raise
+        except (StoreInUse, SchemaMismatch, StoreError) as error:
+            raise CannotStart(str(error)) from error
+
+    return await answered(attempt, clock)
+
+
+async def answered(ask: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """What the store answers, as soon as it does: what a start asks of it may be asked again."""
     pause_s = STORE_PAUSE_S
     while True:
         try:
-            return await open_store(config)
-        except StoreUnavailable as error:
-            _log.warning("The store is not there and is waited for", error=str(error))
-        except (StoreInUse, SchemaMismatch, StoreError) as error:
-            raise CannotStart(str(error)) from error
+            return await ask()
+        except (StoreError, UnknownOutcome) as error:
+            _log.warning("The store does not answer and is waited for", error=str(error))
         await clock.sleep(pause_s)
         pause_s = min(pause_s * 2, STORE_PAUSE_S_MAX)

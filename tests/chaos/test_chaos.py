@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ SEED = int(os.environ.get("SEED", "1"))
 STORE = cast("StoreName", os.environ.get("STORE", "cassandra"))
 REPLAY = f"make chaos MINUTES={MINUTES:g} SEED={SEED} STORE={STORE}"
 USERS_PER_APPLICATION = 3
-CUSTOMERS = 6
+CUSTOMERS = 10
 SETTLE_S_MAX = 150.0  # from everything being up again to the last result
 
 
@@ -83,9 +84,10 @@ class Run:
         await audit.everything()
         assert not self.load.violations + audit.violations, "\n".join(self.load.violations + audit.violations)
         replayed = await self.use.check()
+        repeated = Counter(failure.code.name for failure in self.caller.failures)
         return (
             f"{dict(self.faults.counts)}; applications: {self.use.finished} uses, {replayed} histories replayed; "
-            f"load: {self.load.ledger}, {len(audit.stories)} histories, {len(self.caller.failures)} calls repeated"
+            f"load: {self.load.ledger}, {len(audit.stories)} histories, calls repeated: {dict(repeated)}"
         )
 
     async def explain(self) -> AssertionError:

@@ -3,26 +3,98 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.cluster.calls import Caller, Code
+from tests.apps.drivers import TransferDriver
+from tests.apps.stage import staged
+from tests.cluster.calls import Caller, Code, Failure
 from tests.cluster.load import Load
+from tests.cluster.ownership import Probes, fences, metrics, owners
 from tests.parts.cluster import Cluster
 
-SEED = 5
 BEFORE_S = 3.0  # of load, before something happens and after it is over
+TAKEOVER_S_MAX = 10.0
+PASSING = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
+
+
+def frontends(cluster: Cluster) -> list[str]:
+    return [host.address for host in cluster.of("frontend")]
+
+
+@asynccontextmanager
+async def loaded(cluster: Cluster) -> AsyncIterator[list[Failure]]:
+    """Load before, while and after something is done to the cluster; after it the list holds the calls that failed."""
+    told: list[Failure] = []
+    seed = time.time_ns()  # workflow ids are new to the shared cluster
+    async with Caller(frontends(cluster), patient=False) as caller, Load(caller, seed) as load:
+        await asyncio.sleep(BEFORE_S)
+        yield told
+        await asyncio.sleep(BEFORE_S)
+        await load.finish()
+        told += caller.failures
+    assert len(load.ledger.results) > 10, "there was no load to speak of"
+    assert not load.violations
+    print(f"{load.ledger}; {len(told)} calls failed")
 
 
 @pytest.mark.parametrize("service", ["history", "matching"])
 async def test_a_drain_costs_no_client_a_call(cluster: Cluster, service: str) -> None:
-    frontends = [host.address for host in cluster.of("frontend")]
-    async with Caller(frontends, patient=False) as caller, Load(caller, SEED) as load:
-        await asyncio.sleep(BEFORE_S)
+    async with loaded(cluster) as told:
         await asyncio.to_thread(cluster.of(service)[0].stop)
-        await asyncio.sleep(BEFORE_S)
-        await load.finish()
-    told = [str(failure) for failure in caller.failures if failure.code is not Code.NOT_FOUND]
-    print(caller.answered, load.ledger, len(load.ledger.results))
+    assert not told, "\n".join(map(str, told))
+
+
+async def test_a_drained_frontend_sends_its_own_callers_away(cluster: Cluster) -> None:
+    drained = cluster.of("frontend")[1]
+    async with loaded(cluster) as told:
+        await asyncio.to_thread(drained.stop)
+    assert told, "calls go to both frontends, and one of them is gone"
+    assert {(failure.address, failure.code) for failure in told} == {(drained.address, Code.UNAVAILABLE)}
+
+
+async def test_a_host_that_joins_takes_its_own_shards_and_no_others(cluster: Cluster) -> None:
+    before, old = await fences(cluster), owners(cluster.of("history"))
+    joined = cluster.add("history")
+    new = owners(cluster.of("history"))
+    moved = {shard_id for shard_id in new if new[shard_id] != old[shard_id]}
+    try:
+        async with loaded(cluster) as told:
+            await asyncio.to_thread(joined.start)
+            await asyncio.to_thread(joined.wait_until_serving)
+            held = metrics(joined)["sharditem_created_count"]
+        after = await fences(cluster)
+    finally:
+        await asyncio.to_thread(joined.stop)
+        cluster.hosts.remove(joined)
     assert not told
-    assert not load.violations
+    assert {new[shard_id] for shard_id in moved} == {joined.address}
+    assert {shard_id for shard_id in after if after[shard_id] != before[shard_id]} == moved
+    assert sum(held.values.values()) <= len(moved)
+
+
+async def test_a_killed_history_host_is_replaced_within_ten_seconds(cluster: Cluster, tmp_path: Path) -> None:
+    victim, hosts = cluster.of("history")[0], cluster.of("history")
+    lost = [shard_id for shard_id, owner in owners(hosts).items() if owner == victim.address]
+    async with (
+        Caller(frontends(cluster), patient=False) as prober,
+        staged(TransferDriver, cluster, tmp_path) as (driver, recorder),
+    ):
+        probes = Probes(prober, f"probe-{time.time_ns()}", lost)
+        await probes.start()
+        async with loaded(cluster) as told, asyncio.TaskGroup() as users:
+            for number in range(10):
+                users.create_task(driver.run_one(recorder, number))
+            killed = time.monotonic()
+            await asyncio.to_thread(victim.kill)
+            served = await probes.served()
+    print(f"{len(lost)} shards of a killed host were all served again after {served - killed:.1f} s")
+    assert served - killed <= TAKEOVER_S_MAX
+    failures = [*told, *prober.failures]
+    assert {failure.code for failure in failures} <= PASSING, "\n".join(map(str, failures))
+    late = [str(failure) for failure in failures if not killed <= failure.ended <= served]
+    assert not late

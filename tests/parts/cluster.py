@@ -169,8 +169,14 @@ class Cluster:
             for started in [pool.submit(self.zookeeper.start), pool.submit(self.store.start)]:
                 started.result()
             set_up_schema(self.hosts[0])
-            for host in self.hosts:
+        self.bring_back()
+
+    def bring_back(self) -> None:
+        """Starts the hosts that are not up; returns when every host serves."""
+        for host in self.hosts:
+            if not host.is_up:
                 host.start()
+        with ThreadPoolExecutor() as pool:
             for serving in [pool.submit(host.wait_until_serving) for host in self.hosts]:
                 serving.result()
 
