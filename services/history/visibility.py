@@ -8,13 +8,13 @@ from typing import Final
 from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.enums.v1 import IndexedValueType
 
-from services.errors import NotFound
+from services.errors import NotFound, ServiceError
 from services.history.cache import RunEntry
 from services.history.describe import execution_info
 from services.history.engine import Engine
 from services.history.outbox import Key
 from services.history.shard import Shard
-from services.persistence import SearchAttributeTypes, TaskCategory, VisibilityRecord
+from services.persistence import SearchAttributeTypes, StoreError, TaskCategory, UnknownOutcome, VisibilityRecord
 from services.persistence.visibility_values import datetime_ns
 from services.protos.run_pb2 import Task
 from services.runtime import TimerHandle
@@ -57,8 +57,10 @@ class VisibilityWriter:
             await self._engine.store.upsert_visibility(list(records.values()))
             for shard, key, _ in batch:
                 shard.done(TaskCategory.VISIBILITY, key)
-        except Exception:
-            logger.exception("visibility records were not written and are tried again")
+        except Exception as error:
+            expected = isinstance(error, ServiceError | StoreError | UnknownOutcome)  # a shard that goes is enough
+            level = logging.WARNING if expected else logging.ERROR
+            logger.log(level, "visibility records were not written and are tried again", exc_info=True)
             self._waiting = batch + self._waiting
             delay_s = RETRY_DELAY_S
         finally:
