@@ -172,6 +172,7 @@ class SimulatedCall:
             if found.code is not None:
                 self.fail(found.code, found.details, found.trailers)
             elif not self.reply.done():
+                self._world.trace.note(self.source, f"<- {self.name}: {len(found.payload)} bytes")
                 self.reply.set_result(found.payload)
 
         self._network.carry(

@@ -124,8 +124,9 @@ class Worker:
                     answer=payloads(Told.by(events).signals),
                 )
             )
+        run_id = task.workflow_execution.run_id
+        self._cache.pop(run_id, None)  # of a completion that was refused nobody knows what it did
         if await self._respond(completed, api.RespondWorkflowTaskCompletedResponse) is not None:
-            run_id = task.workflow_execution.run_id
             if decided.commands:  # one that came for updates, all of them rejected, leaves no events
                 self._ledger.workflow_tasks.append((run_id, task.started_event_id))
             self._cache[run_id] = events
