@@ -83,8 +83,8 @@ class Release:
         return [pods for pods in self.pods if pods.is_ours]
 
     def service(self, component: str) -> Pods:
-        """The pods of one of the four services."""
-        (found,) = [pods for pods in self.ours if pods.component == component]
+        """The pods of one of the four services, or of another part."""
+        (found,) = [pods for pods in self.pods if pods.component == component]
         return found
 
     def file(self, pods: Pods, volume: str, name: str) -> str:

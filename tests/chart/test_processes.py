@@ -22,7 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from services.host.host import GRACE_S
 from tests.chart.helm import render
 from tests.chart.kubelet import Pod, Secrets
-from tests.chart.manifests import SERVICES, Release
+from tests.chart.manifests import SERVICES, Release, release
 from tests.chart.shapes import TLS, Values
 from tests.parts.cassandra import Cassandra
 from tests.parts.zookeeper import ZooKeeper
@@ -52,13 +52,18 @@ class Greeting:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """Real stores, and how the manifests' names for the bundled ones lead to them."""
+    """Real stores with the settings of the bundled ones, and how the manifests' names lead to them."""
     directory = tmp_path_factory.mktemp("stores")
-    cassandra, zookeeper = Cassandra(directory), ZooKeeper(directory, tick_ms=500)
+    options = {each["name"]: each["value"] for each in release("defaults").service("cassandra").main["env"]}
+    cassandra = Cassandra(directory, options={"EXTRA_JVM": options["JVM_EXTRA_OPTS"], "PAXOS": "v1"})
+    settings = release("defaults").file(release("defaults").service("zookeeper"), "config", "zoo.cfg").splitlines()
+    own = [line for line in settings if not line.startswith(("dataDir", "dataLogDir", "clientPort"))]
+    zookeeper = ZooKeeper(directory, extra="\n".join(own))
     try:
         with ThreadPoolExecutor() as pool:
             for started in [pool.submit(cassandra.start), pool.submit(zookeeper.start)]:
                 started.result()
+        assert "paxos_variant=v2;" in (cassandra.data / "logs" / "system.log").read_text(), "by the manifest's options"
         yield {
             "hosts: perdure-cassandra": "hosts: 127.0.0.1",
             "port: 9042": f"port: {cassandra.port}",
@@ -85,12 +90,12 @@ class Running:
         return self.address("frontend")
 
     def start(self) -> None:
-        """In Kubernetes' order: containers that come first, and the job of the schema beside them."""
-        waiting = [pod.run(first) for pod in self._hosts() for first in pod.pods.spec["initContainers"]]
+        """In Kubernetes' order: the container that comes first, the same in all, and the schema's job beside it."""
+        (first,) = self.pods["frontend"].pods.spec["initContainers"]
+        waiting = self.pods["frontend"].run(first)
         job = self.pods["schema"].run(self.pods["schema"].pods.main)
         assert job.wait(60) == 0, job.log_tail()
-        for first in waiting:
-            assert first.wait(60) == 0, first.log_tail()
+        assert waiting.wait(60) == 0, waiting.log_tail()
         self.processes = {pod.pods.component: pod.run(pod.pods.main) for pod in self._hosts()}
         for pod in self._hosts():
             pod.wait_until_started(self.processes[pod.pods.component])
@@ -110,10 +115,10 @@ class Running:
 def running(
     values: Values, directory: Path, places: Mapping[str, str], network: int, secrets: Secrets
 ) -> Iterator[Running]:
-    release = Release(render(values))
+    rendered = Release(render(values))
     prefix = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 128 + 128 * network}"
     pods = {
-        name: Pod(release, release.service(name), directory / name, f"{prefix}.{number}", places, secrets)
+        name: Pod(rendered, rendered.service(name), directory / name, f"{prefix}.{number}", places, secrets)
         for number, name in enumerate((*SERVICES, "schema"), 1)
     }
     try:
