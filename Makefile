@@ -4,8 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PORT := 7233
 DATA := .data/perdure.db
+IMAGE := perdure:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance chaos bench lint proto clean
+.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance chaos bench lint proto chart image clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,14 @@ lint: setup ## check style, types, imports between rooms, and generated files
 
 proto: setup ## generate services/protos from protos/
 	scripts/proto
+
+chart: setup ## lint and render the Helm chart, hold it to Kubernetes' schemas, pack it into dist/
+	@scripts/helm
+	@$(BIN)/python -m pytest -q tests/chart --ignore tests/chart/test_processes.py
+	@.cache/helm/4.2.3/helm package --destination dist charts/perdure
+
+image: ## build the image with Docker (IMAGE=perdure:0.1.0 PYTHON=python:3.13-slim)
+	docker build $(if $(PYTHON),--build-arg PYTHON=$(PYTHON)) --tag $(IMAGE) .
 
 clean: ## remove .venv and what was built; data stays
 	rm -rf .venv build dist *.egg-info
