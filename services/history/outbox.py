@@ -39,7 +39,7 @@ class Acknowledged:
         self.outstanding: set[Key] = set()
         self.complete = False  # `outstanding` knows what is stored; until it does, nothing is deleted
         self._done_upto: Key = (0, 0)
-        self._deleted_upto: Key = (0, 0)
+        self.deleted_upto: Key = (0, 0)  # or about to be
         self._stopped = False
         self._flush: TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -65,8 +65,8 @@ class Acknowledged:
         if self.outstanding:
             fire_ns, task_id = min(self.outstanding)
             upto = min(upto, (fire_ns, task_id - 1))
-        if upto > self._deleted_upto or (self.category == TaskCategory.TIMER and upto > (0, 0)):
-            self._deleted_upto = upto
+        if upto > self.deleted_upto or (self.category == TaskCategory.TIMER and upto > (0, 0)):
+            self.deleted_upto = upto
             try:
                 await self._store.delete_tasks(self._shard_id, self.range_id, self.category, upto)
             except (StoreError, UnknownOutcome):
@@ -141,6 +141,7 @@ class TimerQueue:
         self._clock, self._executor, self._acknowledged, self._read = clock, executor, acknowledged, read
         self._heap: list[tuple[int, int, int, Task]] = []  # fire time, task id, a number that breaks ties, task
         self._added = 0
+        self._many = MANY
         self._window_end_ns = 0
         self._stopped = False
         self._alarm: TimerHandle | None = None
@@ -178,7 +179,7 @@ class TimerQueue:
 
     def add(self, key: Key, task: Task) -> None:
         self._push(key, task)
-        if len(self._heap) > MANY and self._window_end_ns == NEVER_NS:
+        if len(self._heap) > self._many:
             self._narrow()
         if key[0] < self._alarm_ns:
             self._set_alarm()
@@ -190,13 +191,14 @@ class TimerQueue:
     def _narrow(self) -> None:
         """There are many by now: those that are far off are left to the store. Those of memory alone stay."""
         end_ns = self._clock.now_ns() + WINDOW_NS
-        far = [timer for timer in self._heap if timer[0] >= end_ns and timer[1]]
-        if len(far) < MANY // 2:
-            return
-        self._window_end_ns = end_ns
-        self._acknowledged.outstanding.difference_update((fire_ns, task_id) for fire_ns, task_id, _, _ in far)
-        self._heap = [timer for timer in self._heap if timer[0] < end_ns or not timer[1]]
-        heapq.heapify(self._heap)
+        if self._acknowledged.complete and end_ns < self._window_end_ns:
+            far = [(fire_ns, task_id) for fire_ns, task_id, _, _ in self._heap if fire_ns >= end_ns and task_id]
+            self._window_end_ns = end_ns
+            self._acknowledged.outstanding.difference_update(far)
+            self._heap = [timer for timer in self._heap if timer[0] < end_ns or not timer[1]]
+            heapq.heapify(self._heap)
+            self._set_alarm()
+        self._many = max(MANY, 2 * len(self._heap))  # looked at again when there are twice as many
 
     def _set_alarm(self) -> None:
         reload_ns = self._window_end_ns - WINDOW_NS // 10 if self._window_end_ns != NEVER_NS else NEVER_NS

@@ -148,6 +148,8 @@ class Shard:
 
     def _row(self, task: Task) -> TaskRow:
         category = category_of(task.kind)
+        if category == TaskCategory.TIMER:  # a deletion under way must not take it along
+            task.fire_time_ns = max(task.fire_time_ns, self.acknowledged[category].deleted_upto[0] + 1)
         row = TaskRow(
             category=category,
             fire_time_ns=task.fire_time_ns,
@@ -173,9 +175,11 @@ class Shard:
             self._immediate.run(key, task)
         elif row.category == TaskCategory.VISIBILITY:
             self._show(self, key, task)
-        elif self._timers.takes(row.fire_time_ns):  # else it waits in the store
+        elif self._timers.takes(row.fire_time_ns):
             self.acknowledged[TaskCategory.TIMER].outstanding.add(key)
             self._timers.add(key, task)
+        else:  # it waits in the store, even if memory wanted it when its commit began
+            self.acknowledged[TaskCategory.TIMER].outstanding.discard(key)
 
     def wake_at(self, task: Task) -> None:
         """A wake that is only in memory: for what memory alone knows of."""
