@@ -3,10 +3,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.installed
 PORT := 7233
+SEEDS := 200
+FIRST_SEED := 1
 DATA := .data/perdure.db
 IMAGE := perdure:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup parts run cluster cluster-stop demo test test-quick conformance chaos bench lint proto chart image clean
+.PHONY: help setup parts run cluster cluster-stop demo test test-quick simulate conformance chaos bench lint proto chart image clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +47,13 @@ test: setup parts ## run all tests (PYTEST=... for pytest's options)
 test-quick: setup ## run the tests that need no second server and no kills
 	$(BIN)/python -m pytest -q tests/unit tests/store $(PYTEST)
 
-conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern)
-	@$(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)')
+simulate: setup ## run the simulated cluster from many seeds (SEEDS=10000 FIRST_SEED=1; TRACE=trace.txt; BREAK=fence)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST_SEED) \
+	  $(if $(TRACE),--trace '$(TRACE)') $(if $(BREAK),--break '$(BREAK)')
+
+conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern; DEPLOYMENT=cluster)
+	@$(if $(DEPLOYMENT),scripts/parts &&) $(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)') \
+	  $(if $(DEPLOYMENT),--against official,$(DEPLOYMENT))
 
 chaos: setup parts ## kill, freeze and cut off parts of a real cluster in use (MINUTES=120 SEED=7 STORE=postgresql)
 	@$(BIN)/python -m pytest -q -s tests/chaos

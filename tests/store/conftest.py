@@ -15,6 +15,7 @@ from tests.parts.mariadb import MariaDB
 from tests.parts.postgresql import Postgresql
 from tests.store.cassandra import CassandraBackend
 from tests.store.databases import MysqlBackend, PostgresqlBackend
+from tests.store.simulated import MemoryBackend
 
 
 class Backend(Protocol):
@@ -67,8 +68,10 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
         yield server
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-ephemeral", "postgresql", "mysql", "cassandra"])
+@pytest.fixture(params=["memory", "sqlite-file", "sqlite-ephemeral", "postgresql", "mysql", "cassandra"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "memory":
+        return MemoryBackend()
     if request.param == "mysql":
         return MysqlBackend(request.getfixturevalue("mariadb"))
     if request.param == "postgresql":
