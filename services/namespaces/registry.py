@@ -43,7 +43,7 @@ class NamespaceRegistry:
         self._by_id: dict[str, Namespace] = {}
         self._by_name: dict[str, Namespace] = {}
         self._look_again_at = 0.0
-        self._looking: asyncio.Future[None] | None = None
+        self._next_look: asyncio.Future[None] | None = None
 
     async def load(self, ensured: Sequence[str] = ()) -> None:
         """Reads all namespaces, and creates `ensured` and the system's own when they are not there."""
@@ -89,17 +89,25 @@ class NamespaceRegistry:
                 await self._read()
             except (StoreError, UnknownOutcome) as error:
                 _log.warning("The namespaces could not be read", error=str(error))
+            except Exception:
+                _log.exception("The namespaces could not be read")
 
     async def look_again(self) -> None:
         """For one that is not known: another host may have registered it just now. Reads at most a few times a second.
 
-        Raises what the store raises.
+        The read begins after the call: one that was under way may have missed it. Raises what the store raises.
         """
-        if self._clock.monotonic() >= self._look_again_at:
-            self._look_again_at = self._clock.monotonic() + _LOOK_AGAIN_S
-            self._looking = asyncio.ensure_future(self._read())
-        if self._looking is not None:
-            await asyncio.shield(self._looking)
+        if self._next_look is None:
+            self._next_look = asyncio.ensure_future(self._look())
+        await asyncio.shield(self._next_look)
+
+    async def _look(self) -> None:
+        pause_s = self._look_again_at - self._clock.monotonic()
+        if pause_s > 0:
+            await self._clock.sleep(pause_s)
+        self._look_again_at = self._clock.monotonic() + _LOOK_AGAIN_S
+        self._next_look = None
+        await self._read()
 
     def knows(self, namespace_id: str) -> bool:
         return namespace_id in self._by_id
@@ -221,7 +229,7 @@ class NamespaceRegistry:
         before = self._by_id.get(namespace.id)
         if before is not None and before.version >= namespace.version:
             return namespace  # a later change was written meanwhile
-        if before is not None and before.name != namespace.name:
-            del self._by_name[before.name]
+        if before is not None and before.name != namespace.name and self._by_name[before.name] is before:
+            del self._by_name[before.name]  # else another has been given the name
         self._by_id[namespace.id] = self._by_name[namespace.name] = namespace
         return namespace
