@@ -1,7 +1,8 @@
 """Servers and workers as real processes: started, awaited, killed, restarted.
 
 Everything here blocks; async callers go through `asyncio.to_thread`. `PERDURE_TEST_SERVER` chooses the server under
-test: unset for Perdure, `official` for the official dev server, or the path of any executable with its flags.
+test: unset for Perdure, `official` for the official dev server, the path of any executable with its flags, or, where
+tests ask `tests.parts.deployed` for it, a cluster or a store.
 """
 
 from __future__ import annotations
@@ -37,11 +38,16 @@ class ProcessDiedError(Exception):
     """A process ended although nobody asked it to; the text quotes the end of its log."""
 
 
-def server_executable() -> Path:
-    """The server under test (see the top of this file)."""
-    chosen = os.environ.get("PERDURE_TEST_SERVER", "perdure")
+def server_under_test() -> str:
+    """Its name (see the top of this file)."""
+    return os.environ.get("PERDURE_TEST_SERVER") or "perdure"
+
+
+def server_executable(name: str = "") -> Path:
+    """The dev server of this name, or the one under test."""
     named = {"perdure": BIN / "perdure", "official": BIN / "temporal"}
-    return named.get(chosen) or Path(chosen)
+    name = name or server_under_test()
+    return named.get(name) or Path(name)
 
 
 def free_port() -> int:
@@ -115,6 +121,10 @@ class Process:
         if self._running is not None and self._running.poll() is not None:
             raise self._death()
 
+    def output(self) -> str:
+        """All that it said since it was first started."""
+        return self.log.read_text(errors="replace")
+
     def log_tail(self, bytes_max: int = 4000) -> str:
         return self.log.read_bytes()[-bytes_max:].decode(errors="replace") if self.log.exists() else ""
 
@@ -165,6 +175,10 @@ class Server(Process):
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def addresses(self) -> list[str]:
+        return [self.address]
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX

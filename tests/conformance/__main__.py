@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from tests.conformance.judge import Verdict, judge
 from tests.conformance.registry import Scenario, all_scenarios
-from tests.conformance.servers import BINARIES, ServerError
+from tests.conformance.servers import SERVERS
+from tests.processes import ProcessDiedError
 
 
 def main() -> int:
@@ -21,8 +22,8 @@ def main() -> int:
     options.add_argument("--list", action="store_true", help="print the scenarios and run none")
     chosen = options.parse_args()
     servers = chosen.against.split(",")
-    if unknown := set(servers) - set(BINARIES):
-        options.error(f"--against: unknown server {', '.join(unknown)}; expected {', '.join(BINARIES)}")
+    if unknown := set(servers) - set(SERVERS):
+        options.error(f"--against: unknown server {', '.join(unknown)}; expected {', '.join(SERVERS)}")
     scenarios = _select(chosen.only)
     if not scenarios:
         options.error(f"--only: no scenario matches {', '.join(chosen.only)}")
@@ -31,7 +32,7 @@ def main() -> int:
         return 0
     try:
         return asyncio.run(_report(scenarios, servers, chosen))
-    except ServerError as error:
+    except (ProcessDiedError, TimeoutError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
 

@@ -1,60 +1,48 @@
-"""The two servers as processes of their own, on free ports, gone when the run ends."""
+"""The servers that are compared, as processes of their own on free ports, gone when the run ends."""
 
 import asyncio
-import contextlib
-import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory
 
 import grpc
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.common.v1 import WorkflowType
 from temporalio.api.taskqueue.v1 import TaskQueue
 
-BINARIES = {"official": "temporal", "perdure": "perdure"}
-READY_LIMIT_S = 20.0
-STOP_LIMIT_S = 5.0
-MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+from tests.parts.deployed import DEPLOYMENTS, deployed
 
-FLAGS = [
-    *("--headless", "--ip", "127.0.0.1", "--log-level", "error"),
-    *("--search-attribute", "Shade=Keyword", "--search-attribute", "Weight=Int", "--search-attribute", "Story=Text"),
-    # Registering namespaces is limited to one a second; scenarios run side by side.
-    *("--dynamic-config-value", "frontend.namespaceRPS.namespaceReplicationInducingAPIs=1000"),
-    *("--dynamic-config-value", "frontend.rps.namespaceReplicationInducingAPIs=1000"),
+SERVERS = ("official", "perdure", *DEPLOYMENTS)
+READY_LIMIT_S = 20.0
+MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+OPTIONS = [
+    *((f"grpc.max_{way}_message_length", MESSAGE_LIMIT_BYTES) for way in ("send", "receive")),
+    ("grpc.lb_policy_name", "round_robin"),  # one call to one frontend, the next to another
 ]
 
-
-class ServerError(Exception):
-    """A server did not come up; the text has the end of its output."""
+SEARCH_ATTRIBUTES = {"Shade": "Keyword", "Weight": "Int", "Story": "Text"}
+# Registering namespaces is limited to one a second; scenarios run side by side.
+DYNAMIC_CONFIG = {
+    "frontend.namespaceRPS.namespaceReplicationInducingAPIs": 1000,
+    "frontend.rps.namespaceReplicationInducingAPIs": 1000,
+}
 
 
 @asynccontextmanager
-async def serve(kind: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Run a server, `official` or `perdure`, and yield a channel to it once it starts workflows."""
-    grpc_port, http_port, metrics_port = _free_ports(3)
-    command = [str(Path(sys.executable).with_name(BINARIES[kind])), "server", "start-dev", *FLAGS]
-    command += ["--port", str(grpc_port), "--http-port", str(http_port), "--metrics-port", str(metrics_port)]
-    with TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+async def serve(name: str) -> AsyncIterator[grpc.aio.Channel]:
+    """Run a server of SERVERS, and yield a channel to all its frontends once it starts workflows."""
+    with TemporaryDirectory(prefix="conformance-") as directory:
+        server = deployed(Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=DYNAMIC_CONFIG)
+        await asyncio.to_thread(server.__enter__)
         try:
-            sizes = [(f"grpc.max_{way}_message_length", MESSAGE_LIMIT_BYTES) for way in ("send", "receive")]
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}", options=sizes) as channel:
-                ready = asyncio.create_task(_wait_for_ready(channel))
-                ended = asyncio.create_task(process.wait())
-                await asyncio.wait({ready, ended}, timeout=READY_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-                ended.cancel()
-                if not ready.done():
-                    ready.cancel()
-                    log.seek(0)
-                    raise ServerError(f"{kind}: not serving\n{log.read()[-4000:].decode(errors='replace')}")
-                await ready
+            target = "ipv4:" + ",".join(server.addresses)
+            async with grpc.aio.insecure_channel(target, options=OPTIONS) as channel:
+                async with asyncio.timeout(READY_LIMIT_S):
+                    await _wait_for_ready(channel)
                 yield channel
         finally:
-            await _stop(process)
+            await asyncio.to_thread(server.kill)
 
 
 async def _wait_for_ready(channel: grpc.aio.Channel) -> None:
@@ -77,22 +65,3 @@ async def _wait_for_ready(channel: grpc.aio.Channel) -> None:
             return
         except grpc.aio.AioRpcError:
             await asyncio.sleep(0.05)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports free at this moment; held together, so that they differ."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -1,4 +1,4 @@
-"""Every scenario gives the same transcript on Perdure as on the official server.
+"""Every scenario gives the same transcript on Perdure, deployed as PERDURE_TEST_SERVER says, as on the official server.
 
 The selected scenarios run at once, before the first test; each test looks up its own verdict.
 """
@@ -10,6 +10,7 @@ import pytest
 
 from tests.conformance.judge import Verdict, judge
 from tests.conformance.registry import all_scenarios
+from tests.processes import server_under_test
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def verdicts(request: pytest.FixtureRequest) -> Mapping[str, Verdict]:
     chosen = [each for name, each in all_scenarios().items() if name in names]
 
     async def run() -> dict[str, Verdict]:
-        return {verdict.scenario.name: verdict async for verdict in judge(chosen, ["official", "perdure"])}
+        return {verdict.scenario.name: verdict async for verdict in judge(chosen, ["official", server_under_test()])}
 
     return asyncio.run(run())
 

@@ -13,30 +13,26 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.processes import BIN, Server, server_executable
+from tests.parts.deployed import Serving, deployed, is_ours
 
 Handle = WorkflowHandle[Any, Any]
 LIMIT = timedelta(seconds=20)
 THREADS = ThreadPoolExecutor(8, thread_name_prefix="activity")
 
 
-def serve(directories: pytest.TempPathFactory, *flags: str) -> Iterator[Server]:
+def serve(directories: pytest.TempPathFactory, **search_attributes: str) -> Iterator[Serving]:
     """A running server; when it is ours, nothing of all it was asked may have been worth a warning to it."""
-    flags = ("--log-level", "warn", "--log-format", "json", *flags)
-    with Server(directories.mktemp("sdk"), flags=flags) as running:
+    with deployed(directories.mktemp("sdk"), search_attributes=search_attributes) as running:
+        before = complaints(running)  # of parts that it had to wait for
         yield running
         running.check_alive()
         if is_ours():
-            assert complaints(running) == []
+            assert complaints(running)[len(before) :] == []
 
 
-def is_ours() -> bool:
-    return server_executable() == BIN / "perdure"
-
-
-def complaints(server: Server) -> list[str]:
+def complaints(server: Serving) -> list[str]:
     """What the server logged, which is JSON from the level of warnings on; its greeting is text."""
-    return [line for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in server.output().splitlines() if line.startswith("{")]
 
 
 class Stage:
@@ -47,7 +43,7 @@ class Stage:
         self.queue = f"queue-{uuid.uuid4()}"
 
     @classmethod
-    async def on(cls, server: Server, **options: Any) -> Stage:
+    async def on(cls, server: Serving, **options: Any) -> Stage:
         return cls(await Client.connect(server.address, **options))
 
     def worker(

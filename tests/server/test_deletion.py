@@ -14,7 +14,7 @@ from temporalio.exceptions import TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.processes import Server
+from tests.parts.deployed import Serving, deployed
 from tests.server.waiting import until
 
 
@@ -44,14 +44,14 @@ class Parent:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     directory: Path = tmp_path_factory.mktemp("deletion")
-    with Server(directory) as running:
+    with deployed(directory) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: Server) -> Client:
+async def client(server: Serving) -> Client:
     return await Client.connect(server.address)
 
 

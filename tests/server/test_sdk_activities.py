@@ -23,7 +23,7 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import ActivityCancellationType
 
-from tests.processes import Server
+from tests.parts.deployed import Serving
 from tests.server.sdk import Stage, event_names, serve
 
 SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
@@ -31,12 +31,12 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     yield from serve(tmp_path_factory)
 
 
 @pytest.fixture
-async def stage(server: Server) -> Stage:
+async def stage(server: Serving) -> Stage:
     return await Stage.on(server)
 
 

@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import HandlerUnfinishedPolicy
 
-from tests.processes import Server
+from tests.parts.deployed import Serving
 from tests.server.sdk import LIMIT, Handle, Stage, event_names, serve
 from tests.server.waiting import until
 
@@ -30,12 +30,12 @@ NO_ANSWER = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     yield from serve(tmp_path_factory)
 
 
 @pytest.fixture
-async def stage(server: Server) -> Stage:
+async def stage(server: Serving) -> Stage:
     return await Stage.on(server)
 
 

@@ -22,7 +22,7 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-from tests.processes import Server
+from tests.parts.deployed import Serving
 from tests.server.sdk import Handle, Stage, event_names, serve
 from tests.server.waiting import until
 
@@ -31,12 +31,12 @@ STATUS = WorkflowExecutionStatus
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     yield from serve(tmp_path_factory)
 
 
 @pytest.fixture
-async def stage(server: Server) -> Stage:
+async def stage(server: Serving) -> Stage:
     return await Stage.on(server)
 
 

@@ -22,7 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import TerminatedError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from tests.processes import Server
+from tests.parts.deployed import Serving
 from tests.server.sdk import Stage, event_names, serve
 from tests.server.waiting import until
 
@@ -37,12 +37,12 @@ TIMER_STARTED = EventType.EVENT_TYPE_TIMER_STARTED
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from serve(tmp_path_factory, "--search-attribute", "City=Keyword", "--search-attribute", "Floor=Int")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    yield from serve(tmp_path_factory, City="Keyword", Floor="Int")
 
 
 @pytest.fixture
-async def stage(server: Server) -> Stage:
+async def stage(server: Serving) -> Stage:
     return await Stage.on(server)
 
 
@@ -269,7 +269,7 @@ async def test_lists_and_counts(stage: Stage) -> None:
     await asyncio.gather(*(handle.terminate() for handle in running))
 
 
-async def test_payloads_up_to_the_limit_and_above(stage: Stage, server: Server) -> None:
+async def test_payloads_up_to_the_limit_and_above(stage: Stage, server: Serving) -> None:
     large = "x" * (2 * MIB - 1000)
     async with stage.worker(Echo):
         handle = await stage.start(Echo.run, large)
@@ -288,7 +288,7 @@ class TooMuch:
         return "x" * (2 * MIB + 1000)
 
 
-async def test_a_result_above_the_limit(stage: Stage, server: Server) -> None:
+async def test_a_result_above_the_limit(stage: Stage, server: Serving) -> None:
     async with stage.worker(TooMuch, disable_payload_error_limit=True):
         handle = await stage.start(TooMuch.run)
         with pytest.raises(WorkflowFailureError) as failed:
@@ -298,7 +298,7 @@ async def test_a_result_above_the_limit(stage: Stage, server: Server) -> None:
     assert (await event_names(handle))[-2:] == ["WorkflowTaskFailed", "WorkflowExecutionTerminated"]
 
 
-async def test_namespaces_that_nobody_made(server: Server) -> None:
+async def test_namespaces_that_nobody_made(server: Serving) -> None:
     client = await Client.connect(server.address, namespace="nowhere")
     with pytest.raises(RPCError) as refused:
         await client.start_workflow("Nobody", id="one", task_queue="nowhere")

@@ -30,7 +30,7 @@ from temporalio.worker import (
 )
 from temporalio.worker import Interceptor as WorkerInterceptor
 
-from tests.processes import Server
+from tests.parts.deployed import Serving
 from tests.server.sdk import Handle, Stage, event_names, serve
 from tests.server.waiting import until
 
@@ -40,12 +40,12 @@ CAUSE = WorkflowTaskFailedCause
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     yield from serve(tmp_path_factory)
 
 
 @pytest.fixture
-async def stage(server: Server) -> Stage:
+async def stage(server: Serving) -> Stage:
     return await Stage.on(server)
 
 
@@ -356,7 +356,7 @@ class TracedWorkflow(WorkflowInboundInterceptor):
         return input.headers["trace"].data.decode()[1:]
 
 
-async def test_interceptors_and_headers(server: Server) -> None:
+async def test_interceptors_and_headers(server: Serving) -> None:
     Buggy.mended = True
     stage = await Stage.on(server, interceptors=[Tracing()])
     async with stage.worker(Buggy):
@@ -400,7 +400,7 @@ class Secretive:
         raise ApplicationError(text, text, type="Leak")
 
 
-async def test_no_secret_reaches_the_server(server: Server) -> None:
+async def test_no_secret_reaches_the_server(server: Serving) -> None:
     secret = "tell no one"
     converter = replace(
         DataConverter.default,

@@ -12,7 +12,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.processes import Server
+from tests.parts.deployed import Serving, deployed
 from tests.server.cli import cli, cli_json
 from tests.server.waiting import until
 
@@ -51,14 +51,13 @@ class Painter:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    flags = tuple(part for name, kind in BY_FLAG.items() for part in ("--search-attribute", f"{name}={kind}"))
-    with Server(tmp_path_factory.mktemp("attributes"), flags=flags) as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with deployed(tmp_path_factory.mktemp("attributes"), search_attributes=BY_FLAG) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: Server) -> Client:
+async def client(server: Serving) -> Client:
     """A client of a server that has all the attributes; creating one again changes nothing."""
     for name, kind in BY_CLI.items():
         await cli(server, "operator", "search-attribute", "create", "--name", name, "--type", kind)
@@ -137,7 +136,7 @@ async def test_a_workflow_is_found_by_what_it_was_started_with_and_by_what_it_up
         assert by_list == [workflow_id]
 
 
-async def test_the_cli_lists_attributes_and_removes_them(server: Server, client: Client) -> None:
+async def test_the_cli_lists_attributes_and_removes_them(server: Serving, client: Client) -> None:
     await cli(server, "operator", "search-attribute", "create", "--name", "Passing", "--type", "Keyword")
     listed = await cli_json(server, "operator", "search-attribute", "list")
     assert {**BY_FLAG, **BY_CLI, "Passing": "Keyword"}.items() <= as_types(listed).items()
@@ -172,7 +171,7 @@ async def test_attributes_that_cannot_be_set_are_refused(client: Client) -> None
         assert refused.value.status == RPCStatusCode.INVALID_ARGUMENT
 
 
-async def test_attributes_outlive_the_server(server: Server, client: Client) -> None:
+async def test_attributes_outlive_the_server(server: Serving, client: Client) -> None:
     workflow_id = str(uuid.uuid4())
     attributes = TypedSearchAttributes([SearchAttributePair(TAGS, ["kept"])])
     await client.start_workflow("Nobody", id=workflow_id, task_queue="idle", search_attributes=attributes)
