@@ -1,9 +1,9 @@
 """The shards of this host: taken as the ring gives them, let go as the ring takes them away."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from services.errors import ShardOwnershipLost, Unavailable
 from services.history.metrics import ShardMetrics
@@ -11,7 +11,7 @@ from services.history.shard import Shard
 from services.history.waits import wait_for
 from services.membership import Membership, Ring
 from services.persistence import StoreError, UnknownOutcome
-from services.runtime import Clock
+from services.runtime import Clock, TimerHandle
 from services.telemetry import get_logger
 
 _log = get_logger("history")
@@ -20,6 +20,7 @@ TAKEN_AT_ONCE = 64  # acquisitions under way; more would only queue in the store
 WAIT_S = 5.0  # so long a call waits for a shard that is being acquired
 PAUSE_S = 0.05  # before an acquisition is tried again, doubled up to:
 PAUSE_S_MAX = 1.0
+TELL_S = 1.0  # between lines that say that it is
 
 
 class Shards:
@@ -44,7 +45,10 @@ class Shards:
         self._held: dict[int, Shard] = {}
         self._queue: OrderedDict[int, None] = OrderedDict()  # to be acquired, in this order
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._pauses: dict[int, float] = {}
+        self._acquiring: set[int] = set()
+        self._pauses: dict[int, float] = {}  # how long the next will be
+        self._paused: dict[int, TimerHandle] = {}
+        self._failures, self._failures_told_at = 0, -math.inf
         self._workers: set[asyncio.Task[None]] = set()
         self._working = 0
         self._watches: list[Callable[[], None]] = []
@@ -74,7 +78,11 @@ class Shards:
             end()
         for worker in self._workers:
             worker.cancel()
+        for paused in self._paused.values():
+            paused.cancel()
         self._queue.clear()
+        for shard_id in list(self._waiting):
+            self._tell(shard_id)
         held, self._held = self._held, {}
         for shard in held.values():
             shard.stop()
@@ -131,7 +139,7 @@ class Shards:
         self._owners = [member.address if member is not None else "" for member in ring.owners(self._keys)]
         self._let_go([shard_id for shard_id in self._held if not self._is_ours(shard_id)])
         for shard_id in range(1, len(self._keys) + 1):
-            if shard_id not in self._held and self._is_ours(shard_id):
+            if shard_id not in self._paused and self._is_to_be_taken(shard_id):
                 self._queue[shard_id] = None
         for shard_id in [shard_id for shard_id in self._waiting if not self._is_ours(shard_id)]:
             self._tell(shard_id)
@@ -154,16 +162,22 @@ class Shards:
         if shard_id in self._queue:
             self._queue.move_to_end(shard_id, last=False)
 
+    def _is_to_be_taken(self, shard_id: int) -> bool:
+        return shard_id not in self._held and shard_id not in self._acquiring and self._is_ours(shard_id)
+
     def _take_later(self, shard_id: int) -> None:
+        if shard_id in self._paused or not self._is_ours(shard_id):
+            return
         pause_s = self._pauses.get(shard_id, 0.0)
         self._pauses[shard_id] = min(max(pause_s * 2, PAUSE_S), PAUSE_S_MAX)
 
         def take() -> None:
-            if not self._stopped and shard_id not in self._held and self._is_ours(shard_id):
+            del self._paused[shard_id]
+            if not self._stopped and self._is_to_be_taken(shard_id):
                 self._queue[shard_id] = None
                 self._employ()
 
-        self._clock.call_later(pause_s, take)
+        self._paused[shard_id] = self._clock.call_later(pause_s, take)
 
     def _employ(self) -> None:
         if self._queue and not self._working:
@@ -179,35 +193,58 @@ class Shards:
         try:
             while self._queue:
                 shard_id, _ = self._queue.popitem(last=False)
-                if shard_id not in self._held and self._is_ours(shard_id):
-                    await self._take(shard_id)
+                shard = await self._acquire(shard_id) if self._is_to_be_taken(shard_id) else None
                 self._tell(shard_id)
+                if shard is not None:
+                    await self._resume(shard)
         finally:
             self._working -= 1  # at once: whoever queues another must not count on this one
             if not self._working:
                 self._metrics.round_latency.observe(self._clock.monotonic() - self._round_began)
 
-    async def _take(self, shard_id: int) -> None:
+    async def _acquire(self, shard_id: int) -> Shard | None:
+        """Only once at a time: of two fences of one host the later one would be held, or the earlier one."""
         shard, began = self._make(shard_id), self._clock.monotonic()
+        self._acquiring.add(shard_id)
         try:
             await shard.acquire()
-            if self._stopped or not self._is_ours(shard_id):  # it went elsewhere meanwhile
-                return
-            self._held[shard_id] = shard
-            self._metrics.created.inc()
-            self._metrics.acquisition.observe(self._clock.monotonic() - began)
-            self._tell(shard_id)
+        except Exception as error:
+            self._failed(shard_id, error)
+            return None
+        finally:
+            self._acquiring.discard(shard_id)
+        if self._stopped or not self._is_ours(shard_id):  # it went elsewhere meanwhile
+            return None
+        self._held[shard_id] = shard
+        self._metrics.created.inc()
+        self._metrics.acquisition.observe(self._clock.monotonic() - began)
+        return shard
+
+    async def _resume(self, shard: Shard) -> None:
+        try:
             await shard.resume()
-            self._pauses.pop(shard_id, None)
-        except (StoreError, UnknownOutcome) as error:
-            _log.warning("A shard could not be acquired and is tried again", shard_id=shard_id, error=str(error))
-            with suppress(KeyError):
-                if self._held[shard_id] is shard:
-                    self._let_go([shard_id])
-            self._take_later(shard_id)
-        except BaseException:
-            shard.stop()
-            raise
+        except Exception as error:
+            if self._held.get(shard.shard_id) is shard:
+                self._let_go([shard.shard_id])
+                self._failed(shard.shard_id, error)
+        else:
+            self._pauses.pop(shard.shard_id, None)
+
+    def _failed(self, shard_id: int, error: Exception) -> None:
+        """Whatever it was, it is tried again. While a store is away there are many, and one line a second tells it."""
+        self._failures += 1
+        now = self._clock.monotonic()
+        if now >= self._failures_told_at + TELL_S:
+            known = isinstance(error, StoreError | UnknownOutcome)
+            tell = _log.warning if known else _log.exception
+            tell(
+                "Shards could not be acquired and are tried again",
+                count=self._failures,
+                shard_id=shard_id,
+                error=str(error),
+            )
+            self._failures, self._failures_told_at = 0, now
+        self._take_later(shard_id)
 
     def _tell(self, shard_id: int) -> None:
         waiting = self._waiting.pop(shard_id, None)
