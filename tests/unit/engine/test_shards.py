@@ -12,6 +12,7 @@ from services.membership import Member, MemberState, Ring, ServiceName
 from services.persistence import ShardRecord, StoreError, TaskCategory, TaskRow, UnknownOutcome
 from services.protos.run_pb2 import Task
 from services.runtime import SystemClock
+from tests.unit.engine.test_timers import VirtualClock
 
 COUNT = 200
 
@@ -33,11 +34,11 @@ class Members:
 
     def watch(self, _service: ServiceName, listener: Callable[[Ring], None]) -> Callable[[], None]:
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def watch_authority(self, listener: Callable[[bool], None]) -> Callable[[], None]:
         self._authority_listeners.append(listener)
-        return lambda: self._authority_listeners.remove(listener)
+        return lambda: self._authority_listeners.remove(listener) if listener in self._authority_listeners else None
 
     def turn(self, *addresses: str) -> None:
         self._ring = ring_of(*addresses)
@@ -66,6 +67,7 @@ class Fences:
         self.gate = asyncio.Event()
         self.gate.set()
         self.under_way = self.most_under_way = 0
+        self.unreadable = 0  # so many reads fail
 
     async def acquire_shard(self, shard_id: int, owner: str) -> ShardRecord:
         self.under_way += 1
@@ -81,6 +83,9 @@ class Fences:
         return ShardRecord(shard_id=shard_id, range_id=self.acquired.count(shard_id), owner=owner)
 
     async def read_tasks(self, *_: object) -> Iterable[TaskRow]:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise ValueError("unheard of")
         return ()
 
     async def delete_tasks(self, *_: object) -> None: ...
@@ -91,6 +96,12 @@ class House:
         self.members, self.fences = Members("me", "you"), Fences()
         self.forgotten: list[frozenset[int]] = []
         self.shards = Shards(self.members, "me", COUNT, SystemClock(), self._make, self.forgotten.append)
+
+    def virtual(self) -> VirtualClock:
+        """From now on on a clock that a test moves."""
+        clock = VirtualClock()
+        self.shards = Shards(self.members, "me", COUNT, clock, self._make, self.forgotten.append)
+        return clock
 
     def _make(self, shard_id: int) -> Shard:
         async def execute(_shard: Shard, _key: tuple[int, int], _task: Task) -> bool:
@@ -186,7 +197,7 @@ async def test_without_authority_nothing_is_held_even_before_anybody_is_told(hou
     assert house.held == house.mine == set(house.fences.acquired)  # under new fences
 
 
-@pytest.mark.parametrize("refusal", [StoreError("busy"), UnknownOutcome("timed out")])
+@pytest.mark.parametrize("refusal", [StoreError("busy"), UnknownOutcome("timed out"), ValueError("unheard of")])
 async def test_a_store_that_refuses_is_asked_again(house: House, refusal: Exception) -> None:
     house.fences.refusals = [refusal] * 10
     await house.shards.start()
@@ -220,6 +231,62 @@ async def test_a_shard_that_goes_elsewhere_while_it_is_acquired_is_not_held(hous
         await waiting
     await starting
     assert not house.held
+
+
+async def test_a_shard_that_went_and_came_back_while_it_was_acquired_is_acquired_once(house: House) -> None:
+    many = ("me", "you", "he", "she", "they")
+    house.members.turn(*many)
+    assert len(house.mine) < TAKEN_AT_ONCE  # so that nobody has to wait for his turn
+    house.fences.gate.clear()
+    starting = asyncio.create_task(house.shards.start())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert house.fences.under_way == len(house.mine)
+    house.members.turn("you")
+    house.members.turn(*many)
+    await asyncio.sleep(0)
+    house.fences.gate.set()
+    await starting
+    assert house.held == house.mine
+    assert sorted(house.fences.acquired) == sorted(house.mine)
+
+
+async def test_one_that_is_tried_again_and_again_is_tried_by_one(house: House) -> None:
+    """Turns of the ring while the store is away do not add up."""
+    clock = house.virtual()
+    house.fences.refusals = [StoreError("away")] * 1_000_000
+    await house.shards.start()
+    for _ in range(10):
+        await clock.advance(10**9)
+        house.members.turn("you")
+        house.members.turn("me", "you")
+    await clock.advance(10 * 10**9)
+    before = len(house.fences.refusals)
+    await clock.advance(10 * 10**9)
+    assert before - len(house.fences.refusals) <= 11 * len(house.mine)
+
+
+async def test_a_rest_that_cannot_be_read_is_read_again_under_a_new_fence(house: House) -> None:
+    house.fences.unreadable = 3
+    await house.shards.start()
+    for shard_id in house.mine:
+        await house.shards.get(shard_id)
+    await house.shards.settled()
+    assert house.held == house.mine
+    assert len(house.fences.acquired) == len(house.mine) + 3
+    assert not any(house.shards.held(shard_id).stopped for shard_id in house.mine)
+
+
+async def test_who_waits_for_a_shard_is_told_of_the_end(house: House) -> None:
+    house.fences.gate.clear()
+    starting = asyncio.create_task(house.shards.start())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(house.shards.get(min(house.mine)))
+    await asyncio.sleep(0)
+    await house.shards.stop()
+    with pytest.raises(ShardOwnershipLost):
+        await asyncio.wait_for(waiting, 1)
+    await starting
 
 
 def test_the_outbox_has_these_categories() -> None:
