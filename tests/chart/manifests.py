@@ -105,8 +105,10 @@ def environment(container: Object, pod_ip: str = "10.0.0.1") -> dict[str, str]:
         source = each.get("valueFrom", {})
         if "fieldRef" in source:
             variables[each["name"]] = fields[source["fieldRef"]["fieldPath"]]
+        elif "secretKeyRef" in source:
+            variables[each["name"]] = "secret {name}, {key}".format_map(source["secretKeyRef"])
         else:
-            variables[each["name"]] = each["value"] if "value" in each else f"secret {source['secretKeyRef']['name']}"
+            variables[each["name"]] = each["value"]
     return variables
 
 

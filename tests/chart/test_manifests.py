@@ -198,7 +198,9 @@ def test_the_schema_comes_first(shape: str) -> None:
     bundled = SHAPES[shape].get("cassandra", {}).get("enabled", True)
     assert is_hook(job.owner) == (not bundled), "a store of this release is not there before it"
     hooks = [each for each in all_of_them.objects if is_hook(each)]
-    assert {each["kind"] for each in hooks} == (set() if bundled else {"ConfigMap", "Job"})
+    hooks.sort(key=lambda each: int(each["metadata"]["annotations"]["helm.sh/hook-weight"]))
+    assert [each["kind"] for each in hooks] == ([] if bundled else ["ConfigMap", "Job"])
+    assert all(each["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade" for each in hooks)
     for service in SERVICES:
         (wait,) = all_of_them.service(service).spec["initContainers"]
         assert "perdure schema check" in wait["command"][-1]

@@ -88,13 +88,13 @@ def test_secrets_reach_the_configuration_and_stay_out_of_the_release() -> None:
     stores = everything.config(everything.service("history")).persistence
     cassandra = stores.datastores["main"].cassandra
     assert cassandra is not None
-    assert (cassandra.user, cassandra.password) == ("perdure", "secret cassandra-login")
+    assert (cassandra.user, cassandra.password) == ("perdure", "secret cassandra-login, secret")
     assert cassandra.tls is not None
     assert cassandra.tls.cert_file == "/etc/perdure/tls/store-main/tls.crt"
     login = release("zookeeper-login")
     zookeeper = login.config(login.service("worker")).global_.membership.zookeeper
     assert zookeeper is not None
-    assert (zookeeper.user, zookeeper.password) == ("perdure", "secret zookeeper-login")
+    assert (zookeeper.user, zookeeper.password) == ("perdure", "secret zookeeper-login, password")
     assert zookeeper.tls.key_file == "/etc/perdure/tls/zookeeper/tls.key"
 
 
