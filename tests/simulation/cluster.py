@@ -26,6 +26,7 @@ HOSTS: Final[dict[str, tuple[ServiceName, ...]]] = {
 }
 DOWN_S: Final = (0.2, 15.0)  # before a host that is gone is started again
 CUT_S: Final = (0.2, 20.0)
+OUTAGE_S: Final = (0.2, 15.0)
 FROZEN_S: Final = (0.1, 12.0)
 
 
@@ -114,6 +115,7 @@ class Cluster:
             "freeze": weather.freezes_per_s,
             "drain": weather.drains_per_s,
             "cut": weather.cuts_per_s,
+            "outage": weather.outages_per_s,
         }
         total = sum(kinds.values())
         while total:
@@ -121,6 +123,9 @@ class Cluster:
             (kind,) = world.random.choices(list(kinds), list(kinds.values()))
             if kind == "cut":
                 self._cut()
+            elif kind == "outage":
+                world.database_back_at = world.loop.time() + world.random.uniform(*OUTAGE_S)
+                world.trace.note("database", f"does not answer until {world.database_back_at:.3f}")
             else:
                 getattr(world.random.choice(self.hosts), kind)()
 
@@ -128,7 +133,7 @@ class Cluster:
         """One link one way, or all links of a host, one way or both."""
         world, network = self.world, self.machine.network
         names = [*HOSTS, ZOOKEEPER]
-        victim = world.random.choice(names[:-1])
+        victim = world.random.choice(names)
         others = [name for name in names if name != victim]
         if world.random.random() < 0.5:
             others = [world.random.choice(others)]
@@ -148,6 +153,7 @@ class Cluster:
     def heal(self) -> None:
         """All faults end, and what is down comes back."""
         self.world.weather.calm()
+        self.world.database_back_at = 0.0
         self.machine.network.cut.clear()
         for host in self.hosts:
             host.heal()

@@ -43,6 +43,7 @@ class DatabaseClient:
         world, weather = self._world, self._world.weather
         answer: asyncio.Future[Any] = world.loop.create_future()
         there_s = back_s = world.random.expovariate(1 / weather.delay_s)
+        there_s += max(0.0, world.database_back_at - world.loop.time())
         if world.happens(weather.store_slow):
             there_s += world.random.uniform(0, weather.store_slow_s or 1.0)
         if name not in CALM and world.happens(weather.store_refused):

@@ -30,6 +30,7 @@ class Weather:
     crashes_per_s: float = 0.0
     freezes_per_s: float = 0.0
     drains_per_s: float = 0.0
+    outages_per_s: float = 0.0  # of the database
     skew: float = 0.0  # how far clocks' speeds are from 1
     worker_dies: float = 0.0  # tasks whose worker is never heard of again
     worker_late: float = 0.0
@@ -68,6 +69,7 @@ _RANGES: Final = {
     "crashes_per_s": (0.01, 0.2),
     "freezes_per_s": (0.01, 0.2),
     "drains_per_s": (0.01, 0.1),
+    "outages_per_s": (0.005, 0.05),
     "skew": (0.0001, 0.02),
     "worker_dies": (0.001, 0.1),
     "worker_late": (0.001, 0.1),
@@ -103,6 +105,7 @@ class World:
         self.life = Life("world")
         self.trace = Trace(self.loop)
         self.weather = Weather.draw(self.random)
+        self.database_back_at = 0.0  # when its outage ends
         self.violations: list[str] = []
         self.on_violation: Callable[[], object] = lambda: None
 
