@@ -91,6 +91,8 @@ class WorkflowTasks(Room):
             entry = await self.engine.run(workflow, token.run_id)
             if entry.started is None:
                 await self.engine.started(workflow, entry)
+            if not request.messages:  # answers to updates that only an earlier owner knew would be refused
+                await self._take_up(workflow, entry, token, request.identity)
             given, attempt = self.engine.given(token.namespace_id, entry), entry.run.info.task.attempt
             try:
                 completed = complete_task(entry.run, given, token, request, call.namespace)
@@ -105,6 +107,29 @@ class WorkflowTasks(Room):
             sticky = request.HasField("sticky_attributes")
             self.engine.metrics.workers.task_completed(token.namespace_id, request.commands, attempt, sticky=sticky)
             return await self._completed_reply(call, workflow, entry, request, completed)
+
+    async def _take_up(self, workflow: WorkflowEntry, entry: RunEntry, token: TaskToken, identity: str) -> None:
+        """Takes a task as started that an earlier owner of the shard handed out, and did not live to write.
+
+        Any change since would have written the start, so as long as nobody was given the task anew it is the worker's.
+        """
+        task = entry.run.info.task
+        if task.started_event_id or task.scheduled_event_id != token.scheduled_event_id:
+            return
+        draft = Draft(entry.run, self.engine.given(token.namespace_id))
+        try:
+            start_task(
+                draft,
+                scheduled_event_id=token.scheduled_event_id,
+                stamp=token.attempt,
+                request_id=token.request_id,
+                identity=identity,
+            )
+        except Rejection:
+            return
+        decision = finish(draft)
+        if decision.run.info.task.started_event_id == token.started_event_id and not decision.durable:
+            await self.engine.commit(workflow, entry, decision)
 
     async def _completed_reply(
         self,
