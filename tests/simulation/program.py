@@ -54,6 +54,7 @@ def _step(random: Random, prefix: str, numbers: Iterator[int], others: Sequence[
             step["failures"] = random.choice((0, 0, 0, 1, 2))
             step["timeout_s"] = random.choice((2, 5))
             step["heartbeats"] = random.random() < 0.2
+            step["eager"] = random.random() < 0.3
         case "timer":
             step["after_s"] = random.choice((1, 2, 5, 20))
         case "group":
@@ -197,6 +198,7 @@ def _begin(step: Step, queue: str) -> Command:
                 activity_id=step["id"],
                 activity_type=ActivityType(name="Act"),
                 task_queue=TaskQueue(name=queue),
+                request_eager_execution=step["eager"],
                 input=payloads(step),
                 start_to_close_timeout=seconds(step["timeout_s"]),
                 schedule_to_close_timeout=seconds(120),

@@ -110,6 +110,7 @@ class Worker:
             commands=decided.commands,
             messages=decided.messages,
             identity=self._name,
+            return_new_workflow_task=True,
             sticky_attributes=StickyExecutionAttributes(
                 worker_task_queue=TaskQueue(
                     name=self._sticky, kind=STICKY, normal_name=task.workflow_execution_task_queue.name
@@ -126,10 +127,15 @@ class Worker:
             )
         run_id = task.workflow_execution.run_id
         self._cache.pop(run_id, None)  # of a completion that was refused nobody knows what it did
-        if await self._respond(completed, api.RespondWorkflowTaskCompletedResponse) is not None:
+        reply = await self._respond(completed, api.RespondWorkflowTaskCompletedResponse)
+        if reply is not None:
             if decided.commands:  # one that came for updates, all of them rejected, leaves no events
                 self._ledger.workflow_tasks.append((run_id, task.started_event_id))
             self._cache[run_id] = events
+            for activity in reply.activity_tasks:
+                self._begin(self._activity_task(activity))
+            if reply.workflow_task.task_token:
+                self._begin(self._workflow_task(reply.workflow_task))
 
     async def _history(self, task: api.PollWorkflowTaskQueueResponse) -> list[HistoryEvent] | None:
         """All events up to the task's start, from the task, its further pages, the cache, or read anew."""
