@@ -31,22 +31,22 @@ class Namespaces:
         if request.id and not request.namespace:
             if not is_uuid(request.id):
                 raise Unknown(f"invalid UUID length: {len(request.id)}")
-            return self._described(self._namespaces.by_id(request.id))
+            return self._described(await self._namespaces.read(namespace_id=request.id))
         self._check_name(request.namespace)
-        return self._described(self._namespaces.by_name(request.namespace))
+        return self._described(await self._namespaces.read(name=request.namespace))
 
     async def list_namespaces(self, _call: Call, request: api.ListNamespacesRequest) -> api.ListNamespacesResponse:
         size = request.page_size if request.page_size > 0 else PAGE_SIZE
         deleted = request.namespace_filter.include_deleted
         after = request.next_page_token.decode(errors="replace")
-        page, next_after = self._namespaces.page(after, size, include_deleted=deleted)
+        page, next_after = await self._namespaces.page(after, size, include_deleted=deleted)
         return api.ListNamespacesResponse(
             namespaces=[self._described(each) for each in page], next_page_token=next_after.encode()
         )
 
     async def update_namespace(self, _call: Call, request: api.UpdateNamespaceRequest) -> api.UpdateNamespaceResponse:
         self._check_name(request.namespace)
-        require_state(self._namespaces.by_name(request.namespace))
+        require_state(await self._namespaces.read(name=request.namespace))
         updated = self._described(await self._namespaces.update(request))
         return api.UpdateNamespaceResponse(
             namespace_info=updated.namespace_info,

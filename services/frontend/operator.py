@@ -32,7 +32,7 @@ class Operator:
     ) -> operator.ListSearchAttributesResponse:
         _require_namespace(request.namespace)
         return operator.ListSearchAttributesResponse(
-            custom_attributes=self._namespaces.by_name(request.namespace).custom_search_attributes,
+            custom_attributes=(await self._namespaces.read(name=request.namespace)).custom_search_attributes,
             system_attributes={**SYSTEM_TYPES, **PREDEFINED_TYPES},
         )
 
@@ -43,8 +43,7 @@ class Operator:
             raise InvalidArgument("Only one of namespace name or Id should be set on request.")
         if not request.namespace and not request.namespace_id:
             raise InvalidArgument("Namespace not set on request.")
-        by_id = self._namespaces.by_id
-        found = by_id(request.namespace_id) if request.namespace_id else self._namespaces.by_name(request.namespace)
+        found = await self._namespaces.read(name=request.namespace, namespace_id=request.namespace_id)
         deleted = await self._namespaces.delete(found)
         await self._matching.unload(call, UnloadRequest(namespace_id=deleted.id))
         return operator.DeleteNamespaceResponse(deleted_namespace=deleted.name)

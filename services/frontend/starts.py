@@ -24,8 +24,8 @@ class StartRules:
     def __init__(self, backends: Backends) -> None:
         self._config, self._namespaces, self._chance = backends.config, backends.namespaces, backends.chance
 
-    def start(self, request: api.StartWorkflowExecutionRequest, namespace_id: str) -> None:
-        namespace = self._namespaces.by_id(namespace_id)
+    async def start(self, request: api.StartWorkflowExecutionRequest, namespace_id: str) -> None:
+        namespace = await self._namespaces.having(namespace_id, request.search_attributes.indexed_fields)
         id_max = self._config.get(limits.MAX_ID_LENGTH)
         _check_workflow_id(request.workflow_id, id_max)
         self._retry_policy(request, namespace)
@@ -45,8 +45,8 @@ class StartRules:
             _refuse_callback(callback)
         self._rest(request, namespace)
 
-    def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
-        namespace = self._namespaces.by_id(namespace_id)
+    async def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
+        namespace = await self._namespaces.having(namespace_id, request.search_attributes.indexed_fields)
         id_max = self._config.get(limits.MAX_ID_LENGTH)
         _check_cron(request.cron_schedule)
         _check_workflow_id(request.workflow_id, id_max)

@@ -38,7 +38,7 @@ class UpdateWithStart:
         if kinds != ["start_workflow", "update_workflow"]:
             raise InvalidArgument("Operations have to be exactly [Start, Update].")
         start, update = request.operations[0].start_workflow, request.operations[1].update_workflow
-        errors = [self._why_not_start(call, start), self._why_not_update(call, start, update)]
+        errors = [await self._why_not_start(call, start), self._why_not_update(call, start, update)]
         if any(errors):
             raise MultiOperationFailed(FAILED, [error or Aborted(ABORTED) for error in errors])
         try:
@@ -46,14 +46,14 @@ class UpdateWithStart:
         except WorkflowExecutionAlreadyStarted as error:
             raise MultiOperationFailed(FAILED, [error, Aborted(ABORTED)]) from error
 
-    def _why_not_start(self, call: Call, start: api.StartWorkflowExecutionRequest) -> ServiceError | None:
+    async def _why_not_start(self, call: Call, start: api.StartWorkflowExecutionRequest) -> ServiceError | None:
         try:
             _check_namespace(call, start.namespace)
             present = {field.name for field, _ in start.ListFields()}
             for field, text in _FORBIDDEN_IN_START:
                 if field in present:
                     raise InvalidArgument(text)
-            self._rules.start(start, call.namespace_id)
+            await self._rules.start(start, call.namespace_id)
         except ServiceError as error:
             return error
         return None

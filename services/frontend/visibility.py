@@ -1,8 +1,8 @@
 """Lists and counts of runs. Rows are passed through as the bytes the store keeps."""
 
 import json
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn, TypeVar
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
@@ -13,7 +13,7 @@ from services.config import limits
 from services.errors import InvalidArgument
 from services.frontend.backends import Backends
 from services.frontend.metrics import listed
-from services.persistence import InvalidQuery
+from services.persistence import InvalidQuery, SearchAttributeTypes, UnknownAttribute
 from services.rpc import Call
 
 # Field numbers are the same in the four list responses.
@@ -21,6 +21,7 @@ _EXECUTIONS = api.ListWorkflowExecutionsResponse.EXECUTIONS_FIELD_NUMBER
 _NEXT_PAGE_TOKEN = api.ListWorkflowExecutionsResponse.NEXT_PAGE_TOKEN_FIELD_NUMBER
 _BYTES_FIELD = 2
 
+T = TypeVar("T")
 Listed = api.ListOpenWorkflowExecutionsRequest | api.ListClosedWorkflowExecutionsRequest
 
 
@@ -60,11 +61,9 @@ class Visibility:
     async def count_workflow_executions(
         self, call: Call, request: api.CountWorkflowExecutionsRequest
     ) -> api.CountWorkflowExecutionsResponse:
-        try:
-            types = self._namespaces.by_id(call.namespace_id).search_attribute_types
-            groups = await self._store.count_visibility(call.namespace_id, request.query, types)
-        except InvalidQuery as error:
-            raise InvalidArgument(str(error)) from error
+        groups = await self._ask(
+            call, lambda types: self._store.count_visibility(call.namespace_id, request.query, types)
+        )
         response = api.CountWorkflowExecutionsResponse(count=sum(count for _, count in groups))
         for values, count in groups:
             if values:
@@ -75,15 +74,25 @@ class Visibility:
         most = self._config.get(limits.VISIBILITY_MAX_PAGE, call.namespace)
         size = page_size if 0 < page_size <= most else most
         listed(call.namespace, query)
-        try:
-            types = self._namespaces.by_id(call.namespace_id).search_attribute_types
-            records, next_token = await self._store.list_visibility(call.namespace_id, query, types, size, token)
-        except InvalidQuery as error:
-            raise InvalidArgument(str(error)) from error
+        records, next_token = await self._ask(
+            call, lambda types: self._store.list_visibility(call.namespace_id, query, types, size, token)
+        )
         parts = [_field(_EXECUTIONS, record.blob) for record in records]
         if next_token:
             parts.append(_field(_NEXT_PAGE_TOKEN, next_token))
         return b"".join(parts)
+
+    async def _ask(self, call: Call, ask: Callable[[SearchAttributeTypes], Awaitable[T]]) -> T:
+        """What the store says, with attributes that another host may just have added. Raises InvalidArgument."""
+        by_id = self._namespaces.by_id
+        try:
+            try:
+                return await ask(by_id(call.namespace_id).search_attribute_types)
+            except UnknownAttribute:
+                await self._namespaces.look_again()
+                return await ask(by_id(call.namespace_id).search_attribute_types)
+        except InvalidQuery as error:
+            raise InvalidArgument(str(error)) from error
 
 
 def _conditions(request: Listed, time_attribute: str) -> Sequence[str]:

@@ -21,13 +21,13 @@ class Workflows:
     async def start_workflow_execution(
         self, call: Call, request: api.StartWorkflowExecutionRequest
     ) -> api.StartWorkflowExecutionResponse:
-        self._rules.start(request, call.namespace_id)
+        await self._rules.start(request, call.namespace_id)
         return await self._history.start_workflow_execution(call, request)
 
     async def signal_with_start_workflow_execution(
         self, call: Call, request: api.SignalWithStartWorkflowExecutionRequest
     ) -> api.SignalWithStartWorkflowExecutionResponse:
-        self._rules.signal_with_start(request, call.namespace_id)
+        await self._rules.signal_with_start(request, call.namespace_id)
         return await self._history.signal_with_start_workflow_execution(call, request)
 
     async def signal_workflow_execution(

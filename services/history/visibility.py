@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from temporalio.api.common.v1 import Payload, SearchAttributes
@@ -53,8 +54,7 @@ class VisibilityWriter:
         delay_s = DELAY_S
         try:
             batch = [(shard, key, task) for shard, key, task in batch if not shard.stopped]
-            records = {task.run_id: record for _, _, task in batch if (record := await self._record(task)) is not None}
-            await self._engine.store.upsert_visibility(list(records.values()))
+            await self._engine.store.upsert_visibility(await self._records([task for _, _, task in batch]))
             for shard, key, _ in batch:
                 shard.done(TaskCategory.VISIBILITY, key)
         except Exception as error:
@@ -68,15 +68,21 @@ class VisibilityWriter:
             if self._waiting:
                 self._set_alarm(delay_s)
 
-    async def _record(self, task: Task) -> VisibilityRecord | None:
-        workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
-        try:
-            entry = await self._engine.run(workflow, task.run_id)
-            types = self._engine.namespaces.by_id(task.namespace_id).search_attribute_types
-        except NotFound:
-            return None
-        self._engine.metrics.outbox.shown(entry.run)
-        return visibility_record(entry, types)
+    async def _records(self, tasks: Iterable[Task]) -> list[VisibilityRecord]:
+        """One of each run that is not deleted. Attributes that only other hosts know as yet are not left out."""
+        entries: dict[str, RunEntry] = {}
+        attributes: dict[str, set[str]] = {}
+        for task in tasks:
+            try:
+                entry = await self._engine.run(self._engine.workflow(task.namespace_id, task.workflow_id), task.run_id)
+            except NotFound:
+                continue
+            self._engine.metrics.outbox.shown(entry.run)
+            entries[task.run_id] = entry
+            attributes.setdefault(task.namespace_id, set()).update(entry.run.info.search_attributes.indexed_fields)
+        having = self._engine.namespaces.having
+        types = {each: (await having(each, names)).search_attribute_types for each, names in attributes.items()}
+        return [visibility_record(entry, types[entry.run.info.namespace_id]) for entry in entries.values()]
 
     async def hide(self, namespace_id: str, run_id: str) -> None:
         """Takes a run off the lists for good. It must be deleted by now: only a batch that is being written knows it.

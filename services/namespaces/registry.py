@@ -133,12 +133,37 @@ class NamespaceRegistry:
             raise NamespaceNotFound(namespace_id)
         return found
 
-    def page(self, after_id: str, size: int, *, include_deleted: bool) -> tuple[Sequence[Namespace], str]:
-        """Up to `size` namespaces by id, and the id to go on after ("" at the end)."""
-        ids = sorted(
-            key for key, each in self._by_id.items() if key > after_id and (include_deleted or each.state != DELETED)
-        )
-        return [self._by_id[key] for key in ids[:size]], ids[size - 1] if len(ids) > size else ""
+    async def having(self, namespace_id: str, search_attributes: Iterable[str]) -> Namespace:
+        """A namespace. If it lacks one of these attributes it is read again: another host may just have added it.
+
+        Raises NamespaceNotFound, and what the store raises.
+        """
+        known = self._by_id.get(namespace_id)
+        if known is None or any(name not in known.search_attribute_types for name in search_attributes):
+            await self.look_again()
+        return self.by_id(namespace_id)
+
+    # Reads of the store: what somebody asks for who may have changed it on another host just now.
+
+    async def read(self, *, name: str = "", namespace_id: str = "") -> Namespace:
+        """Raises NamespaceNotFound, and what the store raises."""
+        record = await self._stored(name, namespace_id)
+        return self._keep(Namespace.of(record))
+
+    async def _stored(self, name: str, namespace_id: str) -> NamespaceRecord:
+        record = await self._store.read_namespace(namespace_id=namespace_id, name=name)
+        if record is None:
+            raise NamespaceNotFound(name or namespace_id)
+        return record
+
+    async def page(self, after_id: str, size: int, *, include_deleted: bool) -> tuple[Sequence[Namespace], str]:
+        """Up to `size` namespaces by id, and the id to go on after ("" at the end). Raises what the store raises."""
+        found: list[Namespace] = []
+        while len(found) <= size and (records := await self._store.list_namespaces(after_id, min(size + 1, _PAGE))):
+            after_id = records[-1].namespace_id
+            read = [self._keep(Namespace.of(record)) for record in records]
+            found += [each for each in read if include_deleted or each.state != DELETED]
+        return found[:size], found[size - 1].id if len(found) > size else ""
 
     # Changes
 
@@ -155,7 +180,6 @@ class NamespaceRegistry:
     async def update(self, request: UpdateNamespaceRequest) -> Namespace:
         """Raises InvalidArgument, NamespaceNotFound."""
         return await self._change(
-            self.by_name(request.namespace),
             lambda current: rules.updated(
                 current,
                 request,
@@ -164,6 +188,7 @@ class NamespaceRegistry:
                 bad_binaries_max=self._config.get(limits.MAX_BAD_BINARIES, request.namespace),
                 now_ns=self._clock.now_ns(),
             ),
+            name=request.namespace,
         )
 
     async def deprecate(self, name: str) -> None:
@@ -171,7 +196,7 @@ class NamespaceRegistry:
             current.namespace_info.state = DEPRECATED
             return current
 
-        await self._change(self.by_name(name), edit)
+        await self._change(edit, name=name)
 
     async def delete(self, namespace: Namespace) -> Namespace:
         """Marks it deleted under a name nobody else wants, so that its own is free at once."""
@@ -185,7 +210,7 @@ class NamespaceRegistry:
                 info.state = DELETED
             return current
 
-        return await self._change(namespace, edit)
+        return await self._change(edit, namespace_id=namespace.id)
 
     async def add_search_attributes(self, name: str, wanted: Mapping[str, IndexedValueType]) -> None:
         """Raises InvalidArgument: a reserved name, or no field of the type is free."""
@@ -202,7 +227,7 @@ class NamespaceRegistry:
             current.config.custom_search_attribute_aliases.update(aliases)
             return current
 
-        await self._change(self.by_name(name), edit)
+        await self._change(edit, name=name)
 
     @property
     def _retention_s_min(self) -> float:
@@ -210,16 +235,14 @@ class NamespaceRegistry:
 
     async def _add(self, described: DescribeNamespaceResponse) -> Namespace:
         record = record_of(described, version=1)
-        if record.name in self._by_name or not await self._store.create_namespace(record):
+        if not await self._store.create_namespace(record):
             raise NamespaceAlreadyExists(f'Namespace "{record.name}" already exists')
         return self._keep(Namespace.of(record))
 
-    async def _change(self, namespace: Namespace, edit: Edit) -> Namespace:
+    async def _change(self, edit: Edit, *, name: str = "", namespace_id: str = "") -> Namespace:
         """Applies `edit` to the stored record, again when another change came in between."""
         while True:
-            stored = await self._store.read_namespace(namespace_id=namespace.id)
-            if stored is None:
-                raise NamespaceNotFound(namespace.name)
+            stored = await self._stored(name, namespace_id)
             edited = edit(DescribeNamespaceResponse.FromString(stored.blob))
             record = record_of(edited, stored.version + 1)
             if await self._store.update_namespace(record):

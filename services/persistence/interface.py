@@ -338,6 +338,10 @@ class InvalidQuery(Exception):
     """A list filter that cannot be understood; the text says why, as the API's `invalid query: ...` does."""
 
 
+class UnknownAttribute(InvalidQuery):
+    """It names a search attribute that the namespace does not have."""
+
+
 class Store(ShardStore, QueueStore, NamespaceStore, VisibilityStore, Protocol):
     """All of it, as one database offers it."""
 

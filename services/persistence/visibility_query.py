@@ -362,7 +362,7 @@ class _Parser:
         try:
             return read()
         except InvalidQuery as refusal:
-            self._refuse(str(refusal))
+            self._refuse(str(refusal), type(refusal))
             return None
 
     def _name(self) -> str:
@@ -391,8 +391,8 @@ class _Parser:
         if self._take(text) is None:
             self._syntax_error()
 
-    def _refuse(self, reason: str) -> None:
-        self._refusal = self._refusal or InvalidQuery(f"invalid query: {reason}")
+    def _refuse(self, reason: str, kind: type[InvalidQuery] = InvalidQuery) -> None:
+        self._refusal = self._refusal or kind(f"invalid query: {reason}")
 
     def _syntax_error(self) -> NoReturn:
         token = self._token

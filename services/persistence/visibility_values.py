@@ -8,7 +8,7 @@ from enum import Enum
 
 from temporalio.api.enums.v1 import IndexedValueType, WorkflowExecutionStatus
 
-from services.persistence.interface import InvalidQuery, SearchAttributeTypes
+from services.persistence.interface import InvalidQuery, SearchAttributeTypes, UnknownAttribute
 
 Value = str | int | float | bool
 
@@ -100,13 +100,13 @@ _UNIT_NS = {
 
 
 def attribute(name: str, types: SearchAttributeTypes) -> Attribute:
-    """What a name in a filter means: a system attribute, or one of the namespace's. Raises InvalidQuery."""
+    """What a name in a filter means: a system attribute, or one of the namespace's. Raises UnknownAttribute."""
     for stored in (name, name.removeprefix(_PREFIX), _PREFIX + name):
         if stored in SYSTEM_ATTRIBUTES:
             return Attribute(stored, SYSTEM_ATTRIBUTES[stored], name)
         if stored in types:
             return Attribute(stored, _TYPES[types[stored]], name)
-    raise InvalidQuery(f"invalid search attribute: {name}")
+    raise UnknownAttribute(f"invalid search attribute: {name}")
 
 
 def check_range(of: Attribute) -> None:

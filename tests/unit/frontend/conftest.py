@@ -54,6 +54,12 @@ class Desk:
     matching: Recorder = field(default_factory=Recorder)
     clock: SystemClock = field(default_factory=SystemClock)
 
+    async def elsewhere(self) -> NamespaceRegistry:
+        """Another host's."""
+        registry = NamespaceRegistry(self.store, self.clock, SystemChance(), DynamicConfig(env={}))
+        await registry.load()
+        return registry
+
     @property
     def default(self) -> Namespace:
         return self.namespaces.by_name("default")

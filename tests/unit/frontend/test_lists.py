@@ -12,7 +12,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from services.errors import InvalidArgument
 from services.persistence import VisibilityRecord
-from tests.unit.frontend.conftest import Desk
+from tests.unit.frontend.conftest import KEYWORD, Desk
 
 RUNNING, COMPLETED, FAILED = (
     Status.WORKFLOW_EXECUTION_STATUS_RUNNING,
@@ -146,3 +146,13 @@ async def test_a_bad_filter_is_told_why(desk: Desk, request_: Any, text: str) ->
     with pytest.raises(InvalidArgument) as refused:
         await desk.ask(request_)
     assert refused.value.message == text
+
+
+async def test_an_attribute_that_another_host_just_added_can_be_asked_for(desk: Desk) -> None:
+    await (await desk.elsewhere()).add_search_attributes("default", {"Mood": KEYWORD})
+    assert names(await listed(desk, query="Mood = 'blue'")) == []
+    await (await desk.elsewhere()).add_search_attributes("default", {"Tone": KEYWORD})
+    counted = await desk.ask(api.CountWorkflowExecutionsRequest(namespace="default", query="Tone = 'low'"))
+    assert counted.count == 0
+    with pytest.raises(InvalidArgument, match=r"^invalid query: invalid search attribute: Taste$"):
+        await listed(desk, query="Taste = 'sweet'")

@@ -12,7 +12,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import OnConflictOptions
 
 from services.errors import InvalidArgument, ServiceError
-from tests.unit.frontend.conftest import Desk
+from tests.unit.frontend.conftest import KEYWORD, Desk
 
 Start = api.StartWorkflowExecutionRequest
 SignalWithStart = api.SignalWithStartWorkflowExecutionRequest
@@ -240,3 +240,12 @@ async def test_signal_with_start_uses_an_existing_run(desk: Desk) -> None:
     await desk.ask(signal_with_start())
     sent: SignalWithStart = desk.history.only("signal_with_start_workflow_execution")
     assert sent.workflow_id_conflict_policy == Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+
+
+@pytest.mark.parametrize("request_", [start(), signal_with_start()], ids=["start", "signal with start"])
+async def test_an_attribute_that_another_host_just_added_can_be_set(desk: Desk, request_: Start) -> None:
+    await (await desk.elsewhere()).add_search_attributes("default", {"Mood": KEYWORD})
+    request_.search_attributes.indexed_fields["Mood"].CopyFrom(json('"blue"'))
+    await desk.ask(request_)
+    ((_, sent),) = desk.history.requests
+    assert sent.search_attributes.indexed_fields["Mood"].metadata["type"] == b"Keyword"

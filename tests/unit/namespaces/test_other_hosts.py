@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 import temporalio.api.workflowservice.v1 as api
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType, NamespaceState
+from temporalio.api.namespace.v1 import UpdateNamespaceInfo
 
 from services.config import DynamicConfig
+from services.errors import NamespaceNotFound
 from services.namespaces import NamespaceRegistry
 from services.persistence import NamespaceRecord, Store
 from services.persistence.sqlite import open_sqlite
 from services.runtime import Chance, SystemChance, SystemClock
+
+KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 
 
 class Sleeps(SystemClock):
@@ -143,3 +148,43 @@ async def test_one_who_follows_goes_on_after_whatever_went_wrong(store: Counted,
     await clock.wake()
     assert here.knows(made.id)
     following.cancel()
+
+
+async def test_reads_and_pages_show_what_others_did_just_now(store: Counted, clock: Sleeps) -> None:
+    here, there = await registry_on(store, clock), await registry_on(store, clock)
+    made = await there.register(register("tea"))
+    page, _ = await here.page("", 10, include_deleted=False)
+    assert made.id in {each.id for each in page}
+    assert (await here.read(name="tea")).id == (await here.read(namespace_id=made.id)).id == made.id
+    await there.delete(made)
+    with pytest.raises(NamespaceNotFound):
+        await here.read(name="tea")
+    assert (await here.read(namespace_id=made.id)).state == NamespaceState.NAMESPACE_STATE_DELETED
+    page, _ = await here.page("", 10, include_deleted=False)
+    assert made.id not in {each.id for each in page}
+
+
+async def test_a_change_by_name_is_made_to_the_namespace_that_has_it_now(store: Counted, clock: Sleeps) -> None:
+    here, there = await registry_on(store, clock), await registry_on(store, clock)
+    before = await here.register(register("tea"))
+    await there.look_again()
+    await there.delete(before)
+    after = await there.register(register("tea"))
+    await here.update(api.UpdateNamespaceRequest(namespace="tea", update_info=UpdateNamespaceInfo(description="new")))
+    assert (await there.read(namespace_id=after.id)).description.namespace_info.description == "new"
+    assert (await there.read(namespace_id=before.id)).description.namespace_info.description == ""
+    await there.delete(after)
+    await here.register(register("tea"))  # although it knows one of that name
+
+
+async def test_an_attribute_that_is_not_known_is_looked_for(store: Counted, clock: Sleeps) -> None:
+    here, there = await registry_on(store, clock), await registry_on(store, clock)
+    made = await there.register(register("tea"))
+    assert (await here.having(made.id, ())).name == "tea"
+    await there.add_search_attributes("tea", {"Shade": KEYWORD})
+    having = asyncio.create_task(here.having(made.id, ["WorkflowId", "Shade"]))
+    await clock.wake()
+    assert (await having).search_attribute_types["Shade"] == KEYWORD
+    reads = store.reads
+    await here.having(made.id, ["Shade"])
+    assert store.reads == reads

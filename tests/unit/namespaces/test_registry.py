@@ -188,7 +188,7 @@ async def test_pages_lead_through_all_namespaces(registry: NamespaceRegistry) ->
         names: list[str] = []
         after = ""
         while True:
-            page, after = registry.page(after, 2, include_deleted=include_deleted)
+            page, after = await registry.page(after, 2, include_deleted=include_deleted)
             assert len(page) <= 2
             names += [each.name for each in page]
             if not after:
