@@ -3,6 +3,8 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice
+from weakref import WeakValueDictionary
 
 from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
@@ -14,6 +16,7 @@ from services.history.core.run import Run
 from services.persistence import CurrentRecord
 from services.rpc import shard_id_of
 
+LOOKED_AT = 16  # entries, for one to forget
 TAIL_BYTES_MAX = 64 * 1024  # of one run's recent history; older events are read from the store
 
 Stage = UpdateWorkflowExecutionLifecycleStage
@@ -34,6 +37,7 @@ class UpdateProgress:
     stage: Stage.ValueType = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
     outcome: Outcome | None = None
     aborted: str = ""  # why the update came to nothing: the run closed before it was accepted
+    lost: bool = False  # memory of the run was given up: only what is stored of the update is still true
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
 
     def advance(self) -> None:
@@ -102,7 +106,7 @@ class WorkflowLock:
         self._lock.release()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class WorkflowEntry:
     """One workflow id in memory. The lock is held from a decision to the end of its commit.
 
@@ -123,35 +127,42 @@ class WorkflowEntry:
 
 
 class WorkflowCache:
-    """The workflows in memory, least recently used first. Those that are in use are never forgotten."""
+    """The workflows in memory, least recently used first. Those that are in use are never forgotten.
+
+    Of one workflow there is one entry: whoever still works with one that was forgotten works with the next one, too.
+    """
 
     def __init__(self, entries_max: int, shard_count: int) -> None:
         self._entries: OrderedDict[tuple[str, str], WorkflowEntry] = OrderedDict()
+        self._alive: WeakValueDictionary[tuple[str, str], WorkflowEntry] = WeakValueDictionary()
         self._entries_max, self._shard_count = entries_max, shard_count
 
     def get(self, namespace_id: str, workflow_id: str) -> WorkflowEntry:
         key = (namespace_id, workflow_id)
         entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+            return entry
+        entry = self._alive.get(key)
         if entry is None:
             shard_id = shard_id_of(namespace_id, workflow_id, self._shard_count)
-            entry = self._entries[key] = WorkflowEntry(namespace_id, workflow_id, shard_id)
-            if len(self._entries) > self._entries_max:
-                self._evict(entry)
-        else:
-            self._entries.move_to_end(key)
+            entry = self._alive[key] = WorkflowEntry(namespace_id, workflow_id, shard_id)
+        self._entries[key] = entry
+        if len(self._entries) > self._entries_max:
+            self._evict()
         return entry
 
-    def _evict(self, newest: WorkflowEntry) -> None:
-        for key, entry in list(self._entries.items())[:16]:
-            if entry is not newest and entry.is_idle():
+    def _evict(self) -> None:
+        """Looks at the oldest, a few at a time; those that are in use are the youngest afterwards."""
+        for key in list(islice(self._entries, LOOKED_AT)):
+            if not self._entries[key].is_idle():
+                self._entries.move_to_end(key)
+            elif len(self._entries) > self._entries_max:
                 del self._entries[key]
-                return
-
-    def forget(self, namespace_id: str, workflow_id: str) -> None:
-        self._entries.pop((namespace_id, workflow_id), None)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def entries(self) -> list[WorkflowEntry]:
-        return list(self._entries.values())
+        """Also those that were forgotten and are worked with still."""
+        return list(self._alive.values())

@@ -3,19 +3,17 @@
 Everything that changes a workflow goes through `Engine.commit`, under the workflow's lock.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.enums.v1 import ResourceExhaustedCause
-from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.update.v1 import Outcome as UpdateOutcome
 
 from services import cron
 from services.config import DynamicConfig
 from services.errors import (
-    DataLoss,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -26,14 +24,15 @@ from services.errors import (
     WorkflowNotReady,
 )
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowCache, WorkflowEntry
-from services.history.codec import run_of, run_write
-from services.history.core.decision import Batch, Decision, Given, Limits
+from services.history.codec import run_write
+from services.history.core.decision import Decision, Given, Limits
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Reason, Rejection
 from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
 from services.history.limits import read_limits
+from services.history.loading import Loading
 from services.history.metrics import HistoryMetrics
 from services.history.outbox import Key
 from services.history.shard import Shard, WriteUnknown
@@ -51,9 +50,7 @@ from services.persistence import (
     CurrentWrite,
     Outcome,
     Store,
-    StoreError,
     TaskCategory,
-    UnknownOutcome,
 )
 from services.protos.run_pb2 import Task, WorkflowTask
 from services.rpc import MatchingClient
@@ -94,7 +91,7 @@ class Home:
     address: str
 
 
-class Engine:
+class Engine(Loading):
     """The shards and workflows of one host."""
 
     def __init__(
@@ -165,97 +162,6 @@ class Engine:
             known = self._limits[namespace] = (self.config.version, read_limits(self.config, namespace))
         return known[1]
 
-    # Loading.
-
-    def workflow(self, namespace_id: str, workflow_id: str) -> WorkflowEntry:
-        return self.cache.get(namespace_id, workflow_id)
-
-    async def current(self, workflow: WorkflowEntry) -> CurrentRecord | None:
-        """The current run of a workflow id. Call it under the workflow's lock, or for a hint."""
-        await self.shards.get(workflow.shard_id)
-        while not workflow.current_known:
-            generation = workflow.generation
-            read = await self._reading(
-                self.store.read_current(workflow.shard_id, workflow.namespace_id, workflow.workflow_id)
-            )
-            if workflow.generation == generation and not workflow.current_known:  # else a commit knows better
-                workflow.current, workflow.current_known = read, True
-        return workflow.current
-
-    async def run(self, workflow: WorkflowEntry, run_id: str = "") -> RunEntry:
-        """A run by its id, or the current one. Raises NotFound with the reference's texts, ShardOwnershipLost."""
-        if not run_id:
-            current = await self.current(workflow)
-            if current is None:
-                raise NotFound(f"workflow not found for ID: {workflow.workflow_id}")
-            run_id = current.run_id
-        else:
-            await self.shards.get(workflow.shard_id)
-        metrics = self.metrics.cache.of(workflow.namespace_id)
-        metrics.requests.inc()
-        entry = workflow.runs.get(run_id)
-        if entry is None:
-            began = self.clock.monotonic()
-            entry = await self._load(workflow, run_id)
-            metrics.misses.inc()
-            metrics.latency.observe(self.clock.monotonic() - began)
-        return entry
-
-    async def _load(self, workflow: WorkflowEntry, run_id: str) -> RunEntry:
-        while True:
-            generation = workflow.generation
-            record = await self._reading(
-                self.store.read_run(workflow.shard_id, workflow.namespace_id, workflow.workflow_id, run_id)
-            )
-            known = workflow.runs.get(run_id)
-            if known is not None:
-                return known
-            if record is None:
-                raise NotFound(
-                    f'workflow execution not found for workflow ID "{workflow.workflow_id}" and run ID "{run_id}"'
-                )
-            await self.shards.get(workflow.shard_id)
-            if workflow.generation == generation:  # else it was forgotten while it was read
-                loaded = RunEntry(run_of(record), record.version)
-                loaded.stored_task_started = bool(loaded.run.info.task.started_event_id)
-                return workflow.runs.setdefault(run_id, loaded)
-
-    @staticmethod
-    async def _reading(read: Awaitable[T]) -> T:
-        try:
-            return await read
-        except (StoreError, UnknownOutcome) as error:
-            raise Unavailable(f"the store could not be read: {error}") from error
-
-    async def started(self, workflow: WorkflowEntry, entry: RunEntry) -> WorkflowExecutionStartedEventAttributes:
-        """Event 1 of a run, kept with the run from then on."""
-        if entry.started is None:
-            event = await self.event(workflow, entry, 1)
-            entry.started = event.workflow_execution_started_event_attributes
-        return entry.started
-
-    async def event(self, workflow: WorkflowEntry, entry: RunEntry, event_id: int) -> HistoryEvent:
-        """One event of a run, from memory or the store."""
-        for batch in await self.batches(workflow, entry, event_id, event_id + 1, 1):
-            for event in History.FromString(batch.blob).events:
-                if event.event_id == event_id:
-                    return event
-        raise DataLoss(f"event {event_id} of run {entry.run.info.run_id} is missing")
-
-    async def batches(
-        self, workflow: WorkflowEntry, entry: RunEntry, from_event_id: int, to_event_id: int, batches_max: int
-    ) -> Sequence[Batch]:
-        """Stored batches with events in [from, to), from memory when it reaches back far enough."""
-        tail = entry.tail
-        if tail and tail[0].first_event_id <= from_event_id:
-            found = [b for b in tail if b.next_event_id > from_event_id and b.first_event_id < to_event_id]
-            return found[:batches_max]
-        run_id = entry.run.info.run_id
-        rows = await self._reading(
-            self.store.read_history(workflow.shard_id, run_id, from_event_id, to_event_id, batches_max)
-        )
-        return [Batch(row.first_event_id, row.next_event_id, row.blob) for row in rows]
-
     # Deciding and committing.
 
     async def change(
@@ -298,7 +204,7 @@ class Engine:
     async def commit(self, workflow: WorkflowEntry, entry: RunEntry, decision: Decision) -> None:
         """Makes a decision about an existing run true, with the run that follows it if there is one."""
         if not decision.durable:
-            self._remember(self.shards.held(workflow.shard_id), entry, decision)
+            self._remember(self._shard_of(workflow, (entry,)), entry, decision)
             return
         was_open, info = entry.run.is_open, decision.run.info
         parts = [(entry, decision)]
@@ -328,7 +234,7 @@ class Engine:
         parts: Sequence[tuple[RunEntry, Decision]],
         current: CurrentWrite | None,
     ) -> None:
-        shard = self.shards.held(workflow.shard_id)
+        shard = self._shard_of(workflow, [entry for entry, _ in parts])
         runs = [run_write(decision.run.info.run_id, entry.version, decision) for entry, decision in parts]
         tasks = [task for _, decision in parts for task in decision.tasks]
         try:
@@ -337,7 +243,7 @@ class Engine:
             self.shards.drop(shard)
             raise
         if outcome is not Outcome.COMMITTED:
-            self._forget(workflow)
+            self.shards.drop(shard)  # tasks that a poller has are in memory alone, and must be handed out again
             raise Unavailable(f"the stored state of workflow {workflow.workflow_id} is newer than ours, please retry")
         if current is not None:
             workflow.current, workflow.current_known = current.record, True
@@ -352,6 +258,14 @@ class Engine:
         shard.dispatch(rows)
         if shard.stopped:  # let go while the store wrote: what is in memory is nobody's now
             self._forget(workflow)
+
+    def _shard_of(self, workflow: WorkflowEntry, entries: Iterable[RunEntry]) -> Shard:
+        """The shard, still under the fence that stored runs were loaded under; raises ShardOwnershipLost."""
+        shard = self.shards.held(workflow.shard_id)
+        for entry in entries:
+            if entry.version and workflow.runs.get(entry.run.info.run_id) is not entry:
+                raise ShardOwnershipLost(workflow.shard_id, self.home.address)  # it went and came back meanwhile
+        return shard
 
     def _remember(self, shard: Shard, entry: RunEntry, decision: Decision) -> None:
         """Swaps the new state in, and tells whoever waits for what has changed."""
@@ -454,6 +368,7 @@ class Engine:
         entry.notify()
         self._abandon_queries(entry)
         for progress in entry.updates.values():
+            progress.lost = True
             progress.advance()
 
     def _forget_shards(self, shard_ids: frozenset[int]) -> None:

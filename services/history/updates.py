@@ -10,7 +10,7 @@ from temporalio.api.update.v1 import Outcome, UpdateRef
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
-from services.errors import Aborted, MultiOperationFailed, NotFound, ServiceError
+from services.errors import Aborted, MultiOperationFailed, NotFound, OwnershipLost, ServiceError, ShardOwnershipLost
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
 from services.history.core.updates import admit_update, closed_outcome
 from services.history.links import update_link
@@ -71,7 +71,7 @@ class Updates(Room):
         update_id = request.request.meta.update_id
         progress = entry.updates.get(update_id) or await self._progress(workflow, entry, update_id)
         wanted = max(request.wait_policy.lifecycle_stage, ACCEPTED)
-        await self._until(call, entry, progress, wanted)
+        await self._until(call, workflow, progress, wanted)
         self._forget(entry, update_id, progress)
         if progress.aborted:
             raise self._aborted(entry, progress)
@@ -100,7 +100,7 @@ class Updates(Room):
                 raise NotFound(f'update "{ref.update_id}" not found')
             progress = entry.updates[ref.update_id] = await self._progress(workflow, entry, ref.update_id)
         if request.HasField("wait_policy"):
-            await self._until(call, entry, progress, request.wait_policy.lifecycle_stage)
+            await self._until(call, workflow, progress, request.wait_policy.lifecycle_stage)
         self._forget(entry, ref.update_id, progress)
         if progress.aborted:
             raise self._aborted(entry, progress)
@@ -114,7 +114,8 @@ class Updates(Room):
             ),
         )
 
-    async def _until(self, call: Call, entry: RunEntry, progress: UpdateProgress, wanted: int) -> None:
+    async def _until(self, call: Call, workflow: WorkflowEntry, progress: UpdateProgress, wanted: int) -> None:
+        """Raises ShardOwnershipLost when the shard goes meanwhile: the update may be asked for again, by its id."""
         interval_s = self.engine.config.get(limits.HISTORY_LONG_POLL, call.namespace).total_seconds()
         until = self.engine.clock.monotonic() + interval_s
         if call.deadline is not None:
@@ -127,6 +128,8 @@ class Updates(Room):
                     return
             finally:
                 progress.waiters.discard(waiter)
+            if progress.lost:
+                raise ShardOwnershipLost(workflow.shard_id)
 
     @staticmethod
     def _forget(entry: RunEntry, update_id: str, progress: UpdateProgress) -> None:
@@ -186,9 +189,11 @@ T = TypeVar("T")
 
 
 async def _or_failed(operation: Awaitable[T], *, failed: int) -> T:
-    """Tells a failure of operation number `failed` as that of the whole."""
+    """Tells a failure of operation number `failed` as that of the whole, unless another host has to be asked."""
     try:
         return await operation
+    except OwnershipLost:
+        raise
     except ServiceError as error:
         errors: list[ServiceError] = [Aborted("Operation was aborted."), Aborted("Operation was aborted.")]
         errors[failed] = error
