@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from services.errors import OwnershipLost, Unavailable, Unreachable
+from services.errors import DeadlineExceeded, OwnershipLost, Unavailable, Unreachable
 from services.rpc.call import Call
 from services.rpc.stand_in import Send
 from services.rpc.wire import Wire
@@ -50,7 +50,10 @@ class Router:
         self._owners, self._key, self._connect, self._clock = owners, key, connect, clock
 
     async def send(self, wire: Wire, call: Call, request: Any) -> Any:
-        """Raises what the owner raised; Unavailable when none was found in time."""
+        """Raises what the owner raised; Unavailable when none was found in time.
+
+        Never OwnershipLost: a caller that serves a call itself would seem to say it of what that one is about.
+        """
         if wire.everywhere:
             return await self._tell_everyone(wire, call, request)
         key = self._key(wire.about(call, request))
@@ -66,7 +69,7 @@ class Router:
                     raise Unreachable("no host of the service is known yet, please retry", sent=False)
                 return await self._connect(address)(wire, call, request)
             except OwnershipLost as lost:
-                failure: Unavailable = lost
+                failure = Unavailable(lost.message)
                 if lost.owner != address:
                     hint = lost.owner
             except Unreachable as error:
@@ -80,8 +83,8 @@ class Router:
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
 
     async def _tell_everyone(self, wire: Wire, call: Call, request: Any) -> None:
-        """Hosts that cannot be reached have nothing to forget."""
+        """Hosts that cannot be reached, or do not answer, have nothing to forget."""
         told = [self._connect(address)(wire, call, request) for address in self._owners.everyone()]
         for outcome in await asyncio.gather(*told, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Unavailable):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Unavailable | DeadlineExceeded):
                 raise outcome
