@@ -57,7 +57,11 @@ class Loading:
     async def run(self, workflow: WorkflowEntry, run_id: str = "") -> RunEntry:
         """A run by its id, or the current one. Raises NotFound with the reference's texts, ShardOwnershipLost."""
         if not run_id:
+            remembered = workflow.current_known
             current = await self.current(workflow)
+            if current is None and remembered:  # another owner may have started it since
+                workflow.current_known = False
+                current = await self.current(workflow)
             if current is None:
                 raise NotFound(f"workflow not found for ID: {workflow.workflow_id}")
             run_id = current.run_id

@@ -76,6 +76,9 @@ class WorkflowTasks(Room):
                     durable=request.durable,
                 )
             except Rejection as rejection:
+                if request.durable and entry.run.info.task.started_event_id and not entry.stored_task_started:
+                    # This copy was the last that is stored: from now on the start is.
+                    await self.engine.decide(workflow, entry, lambda draft: draft.touch())
                 raise await self.engine.refusal(workflow, rejection) from None
             await self.engine.commit(workflow, entry, finish(draft))
             self.engine.metrics.workers.task_started(entry.run.info)

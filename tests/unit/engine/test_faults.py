@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.errors import NotFound, ShardOwnershipLost, Unavailable
+from services.history.codec import run_of
 from services.persistence import Outcome, TaskCategory
 from services.protos.history_pb2 import RecordChildClosedRequest, RecordWorkflowTaskStartedRequest
+from services.rpc import shard_id_of
 from tests.unit.engine.house import (
     COMPLETE,
     SCHEDULE,
@@ -177,6 +179,36 @@ async def test_a_worker_is_refused_when_something_has_happened_since(store: Misb
     with pytest.raises(NotFound, match="Workflow task not found"):
         await second.answer(task, COMPLETE)
     await second.answer(await second.task(), COMPLETE)
+
+
+async def test_a_stored_copy_of_a_task_is_not_given_up_for_a_start_that_is_only_in_memory(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    started = await first.task()
+    run_id = started.workflow_execution.run_id
+    request = RecordWorkflowTaskStartedRequest(
+        namespace_id=first.call.namespace_id,
+        workflow_id="w",
+        run_id=run_id,
+        scheduled_event_id=2,
+        stamp=1,
+        request_id="another poll",
+        durable=True,
+    )
+    with pytest.raises(NotFound):
+        await first.history.record_workflow_task_started(first.call, request)
+    record = await store.read_run(shard_id_of(request.namespace_id, "w", 4), request.namespace_id, "w", run_id)
+    assert record is not None
+    assert run_of(record).info.task.started_event_id == started.started_event_id
+
+
+async def test_an_older_owner_does_not_remember_that_there_is_no_workflow(store: Misbehaving) -> None:
+    first = await live(store)
+    with pytest.raises(NotFound):
+        await first.events("w")
+    second = await live(store)
+    await second.begin("w")
+    assert await first.events("w")
 
 
 async def test_an_older_owner_of_the_parent_does_not_take_the_end_of_a_child_for_old_news(store: Misbehaving) -> None:
