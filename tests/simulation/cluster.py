@@ -8,7 +8,7 @@ from services.config import RPC, SQL, DataStore, Persistence, ServerConfig, Serv
 from services.config.static import Bootstrap, Global, Membership, Service
 from services.host.host import _serve
 from tests.simulation.loop import Life
-from tests.simulation.machine import Machine
+from tests.simulation.machine import HostClock, Machine
 from tests.simulation.memory import Memory
 from tests.simulation.world import World
 from tests.simulation.zookeeper import HOST as ZOOKEEPER
@@ -26,6 +26,7 @@ HOSTS: Final[dict[str, tuple[ServiceName, ...]]] = {
 }
 DOWN_S: Final = (0.2, 15.0)  # before a host that is gone is started again
 CUT_S: Final = (0.2, 20.0)
+OFFSET_S_MAX: Final = 2.0  # between wall clocks
 OUTAGE_S: Final = (0.2, 15.0)
 FROZEN_S: Final = (0.1, 12.0)
 
@@ -37,7 +38,8 @@ class Host:
         self.name, self._machine, self._world = name, machine, machine.world
         self._config = _config(name, services)
         skew = self._world.weather.skew
-        self._speed = 1 + self._world.random.uniform(-skew, skew)
+        speed, offset_s = 1 + self._world.random.uniform(-skew, skew), self._world.random.uniform(0, OFFSET_S_MAX)
+        self._clock = HostClock(self._world.loop, speed, offset_s)
         self.life: Life | None = None
         self._lives = 0
 
@@ -46,7 +48,7 @@ class Host:
             return
         self._lives += 1
         life = self.life = Life(self.name)
-        self._machine.equip(life, self._speed)
+        self._machine.equip(life, self._clock)
         self._world.trace.note(life, f"starts, life {self._lives}")
         process = self._world.loop.spawn(life, _serve(self._config))
         process.add_done_callback(lambda done: self._ended(life, done), context=self._world.life.context())

@@ -29,7 +29,6 @@ from tests.simulation.world import EPOCH_NS, World
 from tests.simulation.zookeeper import SimulatedConnection, SimulatedZooKeeper
 
 DRAIN_CUT_SHORT: Final = "The drain did not end in time"  # of a host that was cut off, or whose peer was gone
-OFFSET_S_MAX: Final = 2.0  # between wall clocks
 
 
 class HostClock:
@@ -72,8 +71,8 @@ class HostChance:
 class Equipment:
     """What one life of a host finds."""
 
-    def __init__(self, world: World, memory: Memory, life: Life, speed: float) -> None:
-        self.clock = HostClock(world.loop, speed, world.random.uniform(0, OFFSET_S_MAX))
+    def __init__(self, world: World, memory: Memory, life: Life, clock: HostClock) -> None:
+        self.clock = clock
         self.chance = HostChance(Random(world.random.getrandbits(64)), self.clock)
         self.assembly: Assembly | None = None
         self.store: Store = DatabaseClient.store(world, memory, life)
@@ -88,8 +87,8 @@ class Machine:
         self.zookeeper = SimulatedZooKeeper(self.network)
         self._equipment: dict[Life, Equipment] = {}
 
-    def equip(self, life: Life, speed: float) -> Equipment:
-        equipment = self._equipment[life] = Equipment(self.world, self.memory, life, speed)
+    def equip(self, life: Life, clock: HostClock) -> Equipment:
+        equipment = self._equipment[life] = Equipment(self.world, self.memory, life, clock)
         return equipment
 
     def here(self) -> Equipment:
