@@ -3,19 +3,26 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.enums.v1 import IndexedValueType
 
-from services.errors import NotFound, ServiceError
+from services.errors import NotFound, ServiceError, Unavailable
 from services.history.cache import RunEntry
 from services.history.describe import execution_info
 from services.history.engine import Engine
 from services.history.outbox import Key
 from services.history.shard import Shard
-from services.persistence import SearchAttributeTypes, StoreError, TaskCategory, UnknownOutcome, VisibilityRecord
+from services.persistence import (
+    SearchAttributeTypes,
+    StoreError,
+    StoreUnavailable,
+    TaskCategory,
+    UnknownOutcome,
+    VisibilityRecord,
+)
 from services.persistence.visibility_values import datetime_ns
 from services.protos.run_pb2 import Task
 from services.runtime import TimerHandle
@@ -24,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 DELAY_S = 0.01  # in which the writes of many runs, and many writes of one, become one
 RETRY_DELAY_S = 1.0
+APART_S, APART_MAX = 10.0, 100  # how often, and how many, are tried one by one
+
+Shown = tuple[Shard, Key, Task]
 
 
 class VisibilityWriter:
@@ -31,7 +41,9 @@ class VisibilityWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._waiting: list[tuple[Shard, Key, Task]] = []
+        self._waiting: list[Shown] = []
+        self._apart: list[Shown] = []  # those that could not be written although others could
+        self._apart_due = False
         self._alarm: TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -53,20 +65,58 @@ class VisibilityWriter:
         batch, self._waiting = self._waiting, []
         delay_s = DELAY_S
         try:
-            batch = [(shard, key, task) for shard, key, task in batch if not shard.stopped]
-            await self._engine.store.upsert_visibility(await self._records([task for _, _, task in batch]))
-            for shard, key, _ in batch:
-                shard.done(TaskCategory.VISIBILITY, key)
-        except Exception as error:
-            expected = isinstance(error, ServiceError | StoreError | UnknownOutcome)  # a shard that goes is enough
-            level = logging.WARNING if expected else logging.ERROR
-            logger.log(level, "visibility records were not written and are tried again", exc_info=True)
-            self._waiting = batch + self._waiting
-            delay_s = RETRY_DELAY_S
+            if again := await self._write_all(batch):
+                self._waiting, delay_s = again + self._waiting, RETRY_DELAY_S
+            if self._apart_due:
+                self._apart_due = False
+                await self._write_apart()
         finally:
             self._writing = None
-            if self._waiting:
+            if self._waiting or self._apart_due:
                 self._set_alarm(delay_s)
+
+    async def _write_all(self, batch: list[Shown]) -> list[Shown]:
+        """Returns those that are to be tried again together. One that cannot be written must not keep the others from
+        it: when it is not the store that is away, it is looked for, and tried apart from then on."""
+        batch = [shown for shown in batch if not shown[0].stopped]
+        if not batch:
+            return []
+        try:
+            await self._write_some(batch)
+        except Exception as error:
+            _tell(error, len(batch))
+            if not _may_be_one(error) or len(self._apart) >= APART_MAX:
+                return batch
+            if len(batch) == 1:
+                self._set_apart(batch[0])
+                return []
+            half = len(batch) // 2
+            return await self._write_all(batch[:half]) + await self._write_all(batch[half:])
+        return []
+
+    def _set_apart(self, shown: Shown) -> None:
+        if not self._apart:
+            self._engine.clock.call_later(APART_S, self._try_apart)
+        self._apart.append(shown)
+
+    def _try_apart(self) -> None:
+        self._apart_due = True
+        self._set_alarm(0)
+
+    async def _write_apart(self) -> None:
+        apart, self._apart = self._apart, []
+        for shown in apart:
+            if not shown[0].stopped:
+                try:
+                    await self._write_some([shown])
+                except Exception as error:
+                    _tell(error, 1)
+                    self._set_apart(shown)
+
+    async def _write_some(self, batch: Sequence[Shown]) -> None:
+        await self._engine.store.upsert_visibility(await self._records([task for _, _, task in batch]))
+        for shard, key, _ in batch:
+            shard.done(TaskCategory.VISIBILITY, key)
 
     async def _records(self, tasks: Iterable[Task]) -> list[VisibilityRecord]:
         """One of each run that is not deleted. Attributes that only other hosts know as yet are not left out."""
@@ -101,6 +151,17 @@ class VisibilityWriter:
         if self._waiting:
             self._start()
             await self._written()
+
+
+def _may_be_one(error: Exception) -> bool:
+    """Whether one record may be the reason, and not the store, or a shard that goes."""
+    return not isinstance(error, StoreUnavailable | UnknownOutcome | Unavailable)
+
+
+def _tell(error: Exception, count: int) -> None:
+    expected = isinstance(error, ServiceError | StoreError | UnknownOutcome)
+    level = logging.WARNING if expected else logging.ERROR
+    logger.log(level, "%d visibility records were not written and are tried again", count, exc_info=error)
 
 
 NOT_LISTED: Final = ("most_recent_worker_version_stamp", "auto_reset_points", "first_run_id")
