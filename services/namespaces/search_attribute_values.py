@@ -1,6 +1,7 @@
 """Search attributes as they are set: known to the namespace, of the right type, not too large."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.namespaces.search_attributes import PREDEFINED_TYPES, SYSTEM_TYPES
 _NOT_FOR_USERS = frozenset(("TemporalExternalPayloadCount", "TemporalExternalPayloadSizeBytes"))
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _BROKEN = object()
+_INT64 = range(-(2**63), 2**63)
 
 
 def why_invalid(attributes: SearchAttributes, namespace: Namespace, config: DynamicConfig) -> str | None:
@@ -88,9 +90,22 @@ def _decoded(payload: Payload) -> Any:
     if not encoding.startswith(b"json/"):
         return _BROKEN
     try:
-        return json.loads(payload.data)
-    except ValueError:
+        return json.loads(payload.data, parse_constant=_number, parse_float=_number, parse_int=_integer)
+    except (ValueError, OverflowError):
         return _BROKEN
+
+
+def _number(text: str) -> float:
+    """Raises ValueError for what is no JSON, although Python reads it, and for what no float can hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _integer(text: str) -> int:
+    _number(text)
+    return int(text)
 
 
 def _fits(value: Any, kind: IndexedValueType) -> bool:
@@ -99,7 +114,7 @@ def _fits(value: Any, kind: IndexedValueType) -> bool:
     if isinstance(value, list):
         return len(value) == 1 and _fits(value[0], kind)
     if kind == Type.INDEXED_VALUE_TYPE_INT:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and value in _INT64
     if kind == Type.INDEXED_VALUE_TYPE_DOUBLE:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind == Type.INDEXED_VALUE_TYPE_BOOL:
@@ -117,6 +132,8 @@ def _shown(value: Any) -> str:
         return f"map[{' '.join(f'{key}:{_shown(each)}' for key, each in sorted(value.items()))}]"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value not in _INT64:
+        value = float(value)
     return "<nil>" if value is None else str(value)
 
 

@@ -38,6 +38,7 @@ def why_invalid(overrides: dict[str, object] | None = None, /, **payloads: Paylo
         ("Keyword", "null"),
         ("Text", '"x y"'),
         ("Int", "-7"),
+        ("Int", "9223372036854775807"),
         ("Double", "1.5"),
         ("Double", "1"),
         ("Bool", "true"),
@@ -57,6 +58,9 @@ def test_values_that_fit(name: str, text: str) -> None:
         ("Keyword", json('["a", "b"]'), "[a b]"),
         ("Int", json("1.5"), "1.5"),
         ("Int", json("true"), "true"),
+        ("Int", json("9223372036854775808"), "9.223372036854776e+18"),  # no store could hold it
+        ("Double", json("1e400"), 'value from <metadata:{key:"encoding"  value:"json/plain"}  data:"1e400">'),
+        ("Double", json("NaN"), 'value from <metadata:{key:"encoding"  value:"json/plain"}  data:"NaN">'),
         ("Int", json('"x"'), "x"),
         ("Bool", json('"yes"'), "yes"),
         ("Datetime", json('"yes"'), "yes"),
