@@ -9,6 +9,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.errors import InvalidArgument, NotFound
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core import activities
+from services.history.core.commands import search_attributes_set
 from services.history.core.completion import Completed, complete_task, require_task
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
@@ -89,6 +90,7 @@ class WorkflowTasks(Room):
         self, call: Call, request: api.RespondWorkflowTaskCompletedRequest
     ) -> bytes:
         token = parse_token(call, request.task_token)
+        await self.engine.namespaces.having(token.namespace_id, search_attributes_set(request.commands))
         workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
         async with workflow.lock:
             entry = await self.engine.run(workflow, token.run_id)

@@ -1,6 +1,6 @@
 """The commands of a workflow task completion, one file each. Order rules: services.history.core.completion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import CommandType
@@ -55,4 +55,19 @@ CLOSING = frozenset(
     }
 )
 
-__all__ = ["CLOSING", "DECIDE", "NOT_BUILT", "BadCommand", "Completion"]
+_SETS_SEARCH_ATTRIBUTES: dict[int, str] = {
+    _C.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "upsert_workflow_search_attributes_command_attributes",
+    _C.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: "start_child_workflow_execution_command_attributes",
+    _C.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: "continue_as_new_workflow_execution_command_attributes",
+}
+
+
+def search_attributes_set(commands: Iterable[Command]) -> Iterator[str]:
+    """The names of the search attributes that commands set."""
+    for command in commands:
+        attributes = _SETS_SEARCH_ATTRIBUTES.get(command.command_type)
+        if attributes is not None:
+            yield from getattr(command, attributes).search_attributes.indexed_fields
+
+
+__all__ = ["CLOSING", "DECIDE", "NOT_BUILT", "BadCommand", "Completion", "search_attributes_set"]
