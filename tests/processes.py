@@ -160,16 +160,24 @@ class Process:
 
 
 class Server(Process):
-    """A dev server on its own port and data file; started again, it keeps both."""
+    """A dev server on its own port and data file; started again, it keeps both. In memory it has no file."""
 
     def __init__(
-        self, directory: Path, *, executable: Path | None = None, port: int | None = None, flags: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        executable: Path | None = None,
+        port: int | None = None,
+        flags: tuple[str, ...] = (),
+        in_memory: bool = False,
     ) -> None:
         self.database = directory / "server.db"
         self.port = port or free_port()
         arguments = [str(executable or server_executable()), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         arguments += ["--port", str(self.port), "--http-port", str(free_port()), "--metrics-port", str(free_port())]
-        arguments += ["--db-filename", str(self.database), "--log-level", "error", *flags]
+        arguments += ["--log-level", "error", *flags]
+        if not in_memory:
+            arguments += ["--db-filename", str(self.database)]
         super().__init__(arguments, directory / "server.log")
 
     @property

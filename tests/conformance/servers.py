@@ -33,7 +33,9 @@ DYNAMIC_CONFIG = {
 async def serve(name: str) -> AsyncIterator[grpc.aio.Channel]:
     """Run a server of SERVERS, and yield a channel to all its frontends once it starts workflows."""
     with TemporaryDirectory(prefix="conformance-") as directory:
-        server = deployed(Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=DYNAMIC_CONFIG)
+        server = deployed(
+            Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=DYNAMIC_CONFIG, in_memory=True
+        )
         await asyncio.to_thread(server.__enter__)
         try:
             target = "ipv4:" + ",".join(server.addresses)

@@ -22,6 +22,7 @@ from tests.conformance.registry import scenario
 from tests.conformance.wire import Wire
 
 STARTED = EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED
+SCHEDULED = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
 
 
 async def start_with_child(w: Wire, change: StartChild | None = None) -> Wire:
@@ -68,6 +69,7 @@ async def child_inherits_the_queue(w: Wire) -> None:
     await w.start()
     await w.turn(start_child(w.id("child"), ""))
     await w.event(STARTED)
+    await w.event(SCHEDULED, w.id("child"))  # its first task comes after its parent has been told
     await w.describe(w.id("child"))
 
 
