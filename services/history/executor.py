@@ -83,6 +83,7 @@ class OutboxExecutor:
         return done
 
     async def _execute(self, shard: Shard, key: Key, task: Task) -> bool:
+        await self._engine.know(task.namespace_id)
         workflow = self._engine.workflow(task.namespace_id, task.workflow_id)
         try:
             entry = await self._engine.run(workflow, task.run_id)

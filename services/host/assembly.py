@@ -166,9 +166,9 @@ class Assembly:
         """Opens the ports to calls."""
         floor, ports = self._floor, self._ports
         if self.history is not None:
-            ports.serve("history", served(HISTORY, HISTORY_SERVICE, _knowing(floor.namespaces, ask(self.history))))
+            ports.serve("history", served(HISTORY, HISTORY_SERVICE, knowing(floor.namespaces, ask(self.history))))
         if self.matching is not None:
-            ports.serve("matching", served(MATCHING, MATCHING_SERVICE, _knowing(floor.namespaces, ask(self.matching))))
+            ports.serve("matching", served(MATCHING, MATCHING_SERVICE, knowing(floor.namespaces, ask(self.matching))))
         if floor.runs("frontend"):
             ports.servers["frontend"].look_again = floor.namespaces.look_again
             ports.serve("frontend", frontend.methods(self._backends()))
@@ -188,12 +188,16 @@ class Assembly:
         )
 
 
-def _knowing(namespaces: NamespaceRegistry, send: Send) -> Send:
-    """Before a call about a namespace this host has not heard of, it looks whether another has registered it."""
+def knowing(namespaces: NamespaceRegistry, send: Send) -> Send:
+    """Before a call about a namespace this host has not heard of, it looks whether another has registered it.
 
-    async def knowing(wire: Wire, call: Call, request: Any) -> Any:
-        if call.namespace_id and not namespaces.knows(call.namespace_id):
-            await namespaces.look_again()
+    What runs tell each other may be about another namespace than the caller's.
+    """
+
+    async def known(wire: Wire, call: Call, request: Any) -> Any:
+        for namespace_id in (call.namespace_id, getattr(request, "namespace_id", "")):
+            if namespace_id and not namespaces.knows(namespace_id):
+                await namespaces.look_again()
         return await send(wire, call, request)
 
-    return knowing
+    return known

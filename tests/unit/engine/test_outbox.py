@@ -1,6 +1,8 @@
 """Outbox tasks are done at least once: twice changes nothing, and those memory forgot are done by the next life."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from temporalio.api.workflowservice import v1 as api
 
 from services.history.outbox import Executor, Key
 from services.history.shard import Shard
+from services.history.visibility import VisibilityWriter
 from services.protos.run_pb2 import Task
 from tests.unit.engine.house import COMPLETE, QUEUE, SCHEDULE, House, Misbehaving, eventually, live, open_store
 
@@ -122,6 +125,28 @@ async def test_tasks_that_memory_never_saw_are_done_by_the_next_life(
     attentive = await live(store)
     names = await drive(attentive)
     assert [names.count(name) for name in ONCE_EACH] == [1] * len(ONCE_EACH)
+
+
+async def test_tasks_of_a_namespace_that_another_host_has_registered_are_done(
+    store: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VisibilityWriter, "show", lambda *_: None)  # it looks for itself
+    here, there = House(store), await live(store)
+    await here.namespaces.load(["default"])
+    registered = api.RegisterNamespaceRequest(namespace="tea")
+    registered.workflow_execution_retention_period.seconds = 86400
+    namespace = await there.namespaces.register(registered)
+    call = replace(there.call, namespace=namespace.name, namespace_id=namespace.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(Shard, "dispatch", lambda _shard, _rows: None)
+        request = api.StartWorkflowExecutionRequest(
+            workflow_id="w", workflow_type=WorkflowType(name="Workflow"), task_queue=QUEUE, request_id="start"
+        )
+        await there.history.start_workflow_execution(call, request)
+    await here.history.start()
+    poll = api.PollWorkflowTaskQueueRequest(task_queue=QUEUE, identity="worker")
+    task = await asyncio.wait_for(here.matching.poll_workflow_task_queue(call, poll), 5)
+    assert api.PollWorkflowTaskQueueResponse.FromString(task).workflow_execution.workflow_id == "w"
 
 
 async def test_a_deleted_parent_ends_its_children_first(store: Misbehaving, monkeypatch: pytest.MonkeyPatch) -> None:
