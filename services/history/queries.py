@@ -30,6 +30,7 @@ from services.rpc import Call
 
 FAILING_FROM_ATTEMPT = 3
 TIMEOUT_S = 10.0  # for callers without a deadline
+FIRST_TASK_S = 1.0  # so long a query waits for a task that is on its way
 COMPLETED_STATUS = 2
 
 
@@ -43,6 +44,7 @@ class Queries(Room):
         rejected = _rejection(entry.run, request)
         if rejected is not None:
             return rejected
+        await self._first_task(entry)
         _require_ready(entry.run)
         until = call.deadline if call.deadline is not None else self.engine.clock.monotonic() + TIMEOUT_S
         while _travels_with_task(entry):
@@ -52,6 +54,18 @@ class Queries(Room):
             entry = await self.engine.run(workflow, entry.run.info.run_id)  # it may have been read anew
             _require_ready(entry.run)
         return await self._direct(call, workflow, entry, request)
+
+    async def _first_task(self, entry: RunEntry) -> None:
+        """A child that was just created gets its first task in a moment. Without one nobody could answer."""
+        until = self.engine.clock.monotonic() + FIRST_TASK_S
+        while entry.run.is_open and not entry.run.info.backoff_deadline_ns and not _had_task(entry.run):
+            watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            entry.watchers.add(watcher)
+            try:
+                if not await wait_for(self.engine.clock, watcher, until):
+                    return
+            finally:
+                entry.watchers.discard(watcher)
 
     async def _with_task(
         self, call: Call, entry: RunEntry, request: api.QueryWorkflowRequest, until: float
@@ -136,7 +150,15 @@ def _rejection(run: Run, request: api.QueryWorkflowRequest) -> api.QueryWorkflow
     return api.QueryWorkflowResponse(query_rejected=QueryRejected(status=run.info.status))
 
 
+def _had_task(run: Run) -> bool:
+    return run.info.HasField("task") or bool(run.info.previous_started_event_id)
+
+
 def _require_ready(run: Run) -> None:
+    if not run.is_open and not run.info.previous_started_event_id:
+        raise WorkflowNotReady("Workflow execution closed before WorkflowTaskStarted event")
+    if run.is_open and not _had_task(run):
+        raise WorkflowNotReady("Workflow task is not scheduled yet.")
     if run.is_open and run.info.task_attempts_since_success + 1 >= FAILING_FROM_ATTEMPT:
         raise WorkflowNotReady("Unable to query workflow due to Workflow Task in failed state.")
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import temporalio.api.workflowservice.v1 as api
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Header
 from temporalio.api.enums.v1 import QueryRejectCondition, QueryResultType
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
@@ -181,3 +182,39 @@ async def query_answered_twice(w: Wire) -> None:
     await w.call(w.rpc.RespondQueryTaskCompleted, answer(w, task))
     await asked
     await w.attempt(w.rpc.RespondQueryTaskCompleted, answer(w, task), note="again")
+
+
+def delayed() -> api.StartWorkflowExecutionRequest:
+    """A start whose first task is far away."""
+    return api.StartWorkflowExecutionRequest(workflow_start_delay=Duration(seconds=60))
+
+
+@scenario
+async def query_before_there_is_a_task(w: Wire) -> None:
+    """A workflow whose first task is not scheduled yet has nobody who could answer."""
+    await w.start(delayed())
+    await w.attempt(w.rpc.QueryWorkflow, query(w))
+
+
+@scenario
+async def query_closed_before_there_was_a_task(w: Wire) -> None:
+    """Nobody ever knew anything of it."""
+    await w.start(delayed())
+    await w.terminate()
+    await w.attempt(w.rpc.QueryWorkflow, query(w))
+
+
+@scenario
+async def query_closed_with_its_first_task_in_hand(w: Wire) -> None:
+    """A worker has it, but never completed anything."""
+    await w.start()
+    await w.workflow_task()
+    await w.terminate()
+    await w.attempt(w.rpc.QueryWorkflow, query(w))
+
+
+@scenario
+async def query_closed_with_its_first_task_waiting(w: Wire) -> None:
+    await w.start()
+    await w.terminate()
+    await w.attempt(w.rpc.QueryWorkflow, query(w))
