@@ -39,9 +39,11 @@ class Weather:
     @classmethod
     def draw(cls, random: Random) -> "Weather":
         weather = cls(delay_s=10 ** random.uniform(-4, -2))
+        stormy = random.random() < STORMY
         for name, (low, high) in _RANGES.items():
             if random.random() < LIKELY:
-                setattr(weather, name, low * (high / low) ** random.random())
+                worse = STORM if stormy and name not in _LENGTHS else 1
+                setattr(weather, name, low * (high / low) ** random.random() * worse)
         return weather
 
     def calm(self) -> None:
@@ -56,6 +58,9 @@ class Weather:
 
 
 LIKELY: Final = 0.6
+STORMY: Final = 0.25  # of the seeds: everything happens so many times as often
+STORM: Final = 4
+_LENGTHS: Final = frozenset({"slow_s", "store_slow_s", "skew"})
 _RANGES: Final = {
     "slow": (0.001, 0.1),
     "slow_s": (0.05, 4.0),
