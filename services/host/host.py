@@ -12,6 +12,7 @@ import uvloop
 
 from services.config import ConfigError, DynamicConfig, ServerConfig, ServiceName
 from services.host.assembly import Assembly, Floor
+from services.host.drain import drain
 from services.host.errors import CannotStart
 from services.host.facts import bootstrap, cluster_facts, kind_of
 from services.host.members import addresses, membership_of
@@ -26,7 +27,6 @@ from services.rpc.network import Network
 from services.runtime import Clock, SystemChance, SystemClock
 from services.telemetry import get_logger, show_process
 
-GRACE_S = 2.0  # calls that are still under way after it are cancelled
 SERVICES: tuple[ServiceName, ...] = ("frontend", "history", "matching", "worker")
 STORE_PAUSE_S, STORE_PAUSE_S_MAX = 0.2, 5.0  # between looks whether the store is there
 # Messages are acyclic and die by reference counts; the collector's passes over them are pauses for nothing.
@@ -145,7 +145,8 @@ async def _start(
     if assembly.history is not None:
         process.push_async_callback(assembly.history.stop)
     await _open_to_calls(config, assembly, membership, own)
-    process.push_async_callback(_drain, config, assembly, ports, membership)
+    parts = [part for part in (assembly.matching, assembly.history) if part is not None]
+    process.push_async_callback(drain, membership, config.run_services, ports.servers.values(), parts)
     followed = [asyncio.create_task(namespaces.follow())] if floor.is_cluster else []
     if config.dynamic_config_client is not None:
         interval_s = config.dynamic_config_client.poll_interval.total_seconds()
@@ -170,22 +171,6 @@ async def _open_to_calls(
     assembly.serve()
     for service in config.run_services:
         await membership.activate(service)
-
-
-async def _drain(config: ServerConfig, assembly: Assembly, ports: Ports, membership: Membership) -> None:
-    """Others take over first; then long polls end politely while the servers wait for the calls under way."""
-    try:
-        async with asyncio.timeout(4 * GRACE_S):
-            for service in config.run_services:
-                await membership.drain(service)
-            waits = [server.drain(GRACE_S) for server in ports.servers.values()]
-            if assembly.matching is not None:
-                waits.append(assembly.matching.drain())
-            if assembly.history is not None:
-                waits.append(assembly.history.drain())
-            await asyncio.gather(*waits)
-    except TimeoutError:  # the store does not take what is in memory; what was acknowledged is in it
-        _log.error("The drain did not end in time")
 
 
 def _dynamic_config(config: ServerConfig) -> DynamicConfig:

@@ -16,6 +16,7 @@ import grpc
 import pytest
 import temporalio.api.workflowservice.v1 as api
 from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -56,12 +57,21 @@ async def launch(*arguments: str) -> asyncio.subprocess.Process:
     )
 
 
+async def serving(channel: grpc.aio.Channel) -> None:
+    """Waits for a host that starts: until then it tells callers to come again."""
+    watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/grpc.health.v1.Health/Watch")
+    async for status in watch(b"", timeout=LIMIT_S, wait_for_ready=True):
+        if HealthCheckResponse.FromString(status).status == HealthCheckResponse.SERVING:
+            return
+
+
 @asynccontextmanager
 async def hosted(*arguments: str) -> AsyncIterator[Host]:
     port = free_port()
     process = await launch("--port", str(port), *arguments)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
+            await serving(channel)
             yield Host(process, channel)
         finally:
             if process.returncode is None:
