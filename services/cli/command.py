@@ -1,5 +1,8 @@
 """The command's tree. Only click is imported here: what a subcommand needs, it imports when it runs."""
 
+import os
+import sys
+
 import click
 
 from services.cli.schema import schema
@@ -24,5 +27,13 @@ perdure.add_command(schema)
 
 
 def main() -> None:
-    """Run the command line. Exits with 2 on a mistake in it, or in a file that it names."""
-    perdure(prog_name="perdure")
+    """Run the command line. Exits with 2 on a mistake in it, or in a file that it names.
+
+    The end is abrupt, as `services.host.run` wants it: everything is closed by now but the connections of clients.
+    """
+    try:
+        perdure(prog_name="perdure")
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)

@@ -38,10 +38,14 @@ _log = get_logger("host")
 
 
 def run(config: ServerConfig) -> int:
-    """Serves until SIGTERM or SIGINT and returns the exit code. Raises ConfigError for what is not built yet."""
+    """Serves until SIGTERM or SIGINT and returns the exit code. Raises ConfigError for what is not built yet.
+
+    Then the process must end at once, with os._exit: calls that came too late are still open. The end of their
+    connections tells clients to repeat them; if the loop were closed, grpc would tell them that they were cancelled.
+    """
     _check(config)
     try:
-        uvloop.run(_serve(config))
+        uvloop.new_event_loop().run_until_complete(_serve(config))
     except CannotStart as error:
         sys.stderr.write(f"perdure: {error}\n")
         return 1
@@ -75,7 +79,6 @@ async def _serve(config: ServerConfig) -> None:
         clock, dynamic = SystemClock(), _dynamic_config(config)
         security = security_of(config, clock)
         ports = _listen(config, clock, dynamic, security)
-        await ports.start()
         watching = asyncio.create_task(security.watch())
         process.callback(watching.cancel)
         network = Network(clock, security.internode_client)
@@ -106,8 +109,7 @@ def _listen(config: ServerConfig, clock: Clock, dynamic: DynamicConfig, security
 
     The services of one process call one another without them, so only the frontend's is open then.
     """
-    in_cluster = config.global_.membership.zookeeper is not None
-    ports = Ports(config, config.run_services if in_cluster else ("frontend",), clock, dynamic)
+    ports = Ports(config, config.run_services if is_cluster(config) else ("frontend",), clock, dynamic)
     ports.listen(security)
     return ports
 
@@ -117,6 +119,8 @@ async def _start(
 ) -> None:
     """Builds and starts everything; what must be stopped is put on `process`, last first."""
     chance = SystemChance()
+    if is_cluster(config) or kind_of(config, config.persistence.default_store) != "sqlite":
+        await ports.start()  # whatever is waited for, probes get an answer
     lists = kind_of(config, config.persistence.visibility_store or config.persistence.default_store)
     store = measured(await _open(config, clock), clock, config.run_services, lists)
     process.push_async_callback(store.close)
@@ -144,7 +148,7 @@ async def _start(
     assembly = Assembly(floor, ports)
     if assembly.history is not None:
         process.push_async_callback(assembly.history.stop)
-    await _open_to_calls(config, assembly, membership, own)
+    await _open_to_calls(config, assembly, ports, membership, own)
     parts = [part for part in (assembly.matching, assembly.history) if part is not None]
     process.push_async_callback(drain, membership, config.run_services, ports.servers.values(), parts)
     followed = [asyncio.create_task(namespaces.follow())] if floor.is_cluster else []
@@ -156,13 +160,14 @@ async def _start(
 
 
 async def _open_to_calls(
-    config: ServerConfig, assembly: Assembly, membership: Membership, own: dict[ServiceName, str]
+    config: ServerConfig, assembly: Assembly, ports: Ports, membership: Membership, own: dict[ServiceName, str]
 ) -> None:
     """The ports answer before others are told to come: who comes too early only waits a little."""
-    if config.global_.membership.zookeeper is None:
+    if not is_cluster(config):
         if assembly.history is not None:
             await assembly.history.start()
         assembly.serve()
+        await ports.start()
         return
     for service in config.run_services:
         await membership.join(service, own[service])
@@ -171,6 +176,10 @@ async def _open_to_calls(
     assembly.serve()
     for service in config.run_services:
         await membership.activate(service)
+
+
+def is_cluster(config: ServerConfig) -> bool:
+    return config.global_.membership.zookeeper is not None
 
 
 def _dynamic_config(config: ServerConfig) -> DynamicConfig:

@@ -43,7 +43,9 @@ class Ports:
                 raise CannotStart(str(error)) from error
 
     async def start(self) -> None:
-        """Says NOT_SERVING until `serving`."""
+        """Answers from now on; says NOT_SERVING until `serving`. Nothing, when it does already."""
+        if self._health:
+            return
         for service, server in self.servers.items():
             self._health.append(await server.start(HEALTH_NAMES[service]))
 

@@ -21,6 +21,7 @@ ROOMS: Final = (
     "services.matching.metrics",
     "services.persistence.measured",
     "services.rpc",
+    "services.rpc.tls",
 )
 LACKING: Final = {  # a pattern of names -> the reason
     r"temporal_.*": "of the Go SDK inside the reference's worker; Perdure's worker runs on another SDK",
