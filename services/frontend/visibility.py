@@ -65,7 +65,7 @@ class Visibility:
             call, lambda types: self._store.count_visibility(call.namespace_id, request.query, types)
         )
         response = api.CountWorkflowExecutionsResponse(count=sum(count for _, count in groups))
-        for values, count in groups:
+        for values, count in sorted(groups, key=lambda group: [_STATUS_ORDER.get(str(value), 0) for value in group[0]]):
             if values:
                 response.groups.add(group_values=[_keyword(value) for value in values], count=count)
         return response
@@ -130,6 +130,10 @@ def status_name(status: int) -> str:
     """A status as lists write it: `ContinuedAsNew`."""
     name = Status.Name(Status.ValueType(status)).removeprefix("WORKFLOW_EXECUTION_STATUS_")
     return "".join(part.title() for part in name.split("_"))
+
+
+# Stores count in any order.
+_STATUS_ORDER = {status_name(status): status for status in Status.values()}
 
 
 def _keyword(value: object) -> Payload:

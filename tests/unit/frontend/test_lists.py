@@ -114,6 +114,15 @@ async def test_counts_by_status(shown: Desk) -> None:
     assert reply.groups[0].group_values[0].metadata["type"] == b"Keyword"
 
 
+async def test_counts_come_in_the_order_of_statuses(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def count(*_arguments: object) -> list[tuple[tuple[str], int]]:
+        return [(("Failed",), 1), (("ContinuedAsNew",), 3), (("Running",), 2), (("Completed",), 4)]
+
+    monkeypatch.setattr(desk.store, "count_visibility", count)
+    reply = await desk.ask(api.CountWorkflowExecutionsRequest(namespace="default", query="GROUP BY ExecutionStatus"))
+    assert [each.count for each in reply.groups] == [2, 4, 1, 3]
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
