@@ -138,7 +138,9 @@ def following_attributes(
     started.attempt = 1
     started.eager_execution_accepted = False
     started.identity = ""
-    started.first_workflow_task_backoff.CopyFrom(backoff or Duration())
+    started.ClearField("first_workflow_task_backoff")
+    if backoff is not None:
+        started.first_workflow_task_backoff.CopyFrom(backoff)
     for name in ("memo", "search_attributes"):
         started.ClearField(name)
         if info.HasField(name) and _entries(info, name):

@@ -64,6 +64,16 @@ async def continue_with_everything(w: Wire) -> None:
 
 
 @scenario
+async def continue_after_a_second(w: Wire) -> None:
+    """A run that took longer than a second is followed by the next one at once."""
+    await w.start()
+    task = await w.workflow_task()
+    await w.let_time_pass(2)
+    await w.complete(task, continue_as_new())
+    await w.turn(complete_workflow())
+
+
+@scenario
 async def continue_after_changes(w: Wire) -> None:
     """Memo and search attributes that the old run changed go on."""
     await w.start(Start(memo=Memo(fields={"one": payload("1")})))

@@ -90,7 +90,8 @@ def _started(
     info = draft.info
     rest_ns = draft.given.limits.run_age_min_ns - (draft.now_ns - info.start_time_ns)
     backoff_ns = max(ns_of(asked.backoff_start_interval), rest_ns, 0)
-    started = following_attributes(draft, run_id, initiator, duration(backoff_ns))
+    waits = backoff_ns > 0 or asked.HasField("backoff_start_interval")
+    started = following_attributes(draft, run_id, initiator, duration(backoff_ns) if waits else None)
     if asked.workflow_type.name:
         started.workflow_type.CopyFrom(asked.workflow_type)
     started.task_queue.CopyFrom(
