@@ -27,7 +27,7 @@ WINDOW_NS = 15 * 60 * 1_000_000_000  # when there are many timers, those later t
 FEW, MANY = 64, 1024  # so many stored timers are all taken into memory; at so many in memory, the far ones are left
 NEVER_NS = 2**63 - 1
 MAX_TASK_ID = 2**62
-ALARM_S_MAX = 24 * 3600.0  # event loops do not like longer ones
+ALARM_S_MAX = 300.0  # alarms do not see the wall clock jump, as it does when a machine was asleep
 
 
 class Acknowledged:
@@ -226,7 +226,7 @@ class TimerQueue:
             try:
                 await self.load()
                 return
-            except (StoreError, UnknownOutcome):
+            except Exception:  # whatever it is: without this task no timer would ever fire again
                 _log.warning("Timers could not be read and are tried again", exc_info=True)
                 await self._clock.sleep(RETRY_DELAY_S_MAX / 10)
 

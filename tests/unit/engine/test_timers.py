@@ -30,10 +30,11 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.ns = 1_000 * MINUTE_NS
+        self.jumped_ns = 0  # the wall clock, so far ahead
         self._timers: list[tuple[int, int, Handle, Callable[[], None]]] = []
 
     def now_ns(self) -> int:
-        return self.ns
+        return self.ns + self.jumped_ns
 
     def monotonic(self) -> float:
         return self.ns / 1e9
@@ -205,6 +206,27 @@ async def test_no_timer_is_lost_early_or_deleted_before_it_fired(
     assert all(house.fired[name] >= due[name] for name in due)
     assert not house.store.rows
     assert house.in_memory == 0
+
+
+@pytest.mark.parametrize("failure", [StoreError("away"), ValueError("unheard of")])
+async def test_timers_are_read_again_after_whatever_went_wrong(house: House, failure: Exception) -> None:
+    count = 2 * outbox.FEW
+    for number in range(count):
+        house.store.put(house.clock.ns + (number + 1) * MINUTE_NS, number)
+    await house.begin()
+    house.store.failures.append(failure)
+    await house.clock.advance(2 * count * MINUTE_NS)
+    assert len(house.fired) == count
+    assert not house.store.failures
+
+
+async def test_a_timer_fires_soon_after_the_wall_clock_has_jumped_over_it(house: House) -> None:
+    """As it does when a machine was asleep."""
+    await house.begin()
+    await house.set(house.clock.ns + 60 * MINUTE_NS, "t")
+    house.clock.jumped_ns = 60 * MINUTE_NS
+    await house.clock.advance(5 * MINUTE_NS)
+    assert house.fired.keys() == {"t"}
 
 
 async def test_far_timers_leave_memory_when_there_are_many(house: House) -> None:
