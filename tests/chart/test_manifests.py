@@ -7,7 +7,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # no stubs
 import pytest
 import yaml
 
-from services.host.host import GRACE_S
+from services.host.drain import GRACE_S
 from services.host.ports import HEALTH_NAMES
 from tests.chart.helm import Object, render
 from tests.chart.manifests import CONFIG_FILE, SERVICES, Pods, Release, is_hook, release, texts

@@ -19,7 +19,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, TLSConfig
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from services.host.host import GRACE_S
+from services.host.drain import GRACE_S
 from tests.chart.helm import render
 from tests.chart.kubelet import Pod, Secrets
 from tests.chart.manifests import SERVICES, Release, release

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -29,7 +30,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Input, Meta, Request, WaitPolicy
 from temporalio.api.workflowservice import v1 as api
 
-from tests.cluster.calls import Caller, Code
+from tests.cluster.calls import CALL_S, Caller, Code
 from tests.simulation.ledger import Ledger
 from tests.simulation.program import QUEUES, TYPE, Step, decide, payloads, seconds, value_of
 
@@ -37,6 +38,7 @@ COMPLETED: Final = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTI
 REJECT: Final = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 CLOSE: Final = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
 POLL_S: Final = 20.0
+FINISH_S_MAX: Final = 60.0
 POLLERS: Final = 4  # of each kind and queue
 LATE: Final = frozenset({Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT})  # the task is over by now
 Draw = Callable[[random.Random, str], Step]
@@ -57,9 +59,17 @@ class Load:
     """Runs while it is entered; `finish` lets what was begun come to its end. `violations` must stay empty."""
 
     def __init__(
-        self, caller: Caller, seed: int, *, draw: Draw = short, customers: int = 8, think_s: float = 0.2
+        self,
+        caller: Caller,
+        seed: int,
+        *,
+        draw: Draw = short,
+        updates: Sequence[str] = ("now", "reject"),
+        customers: int = 8,
+        think_s: float = 0.2,
     ) -> None:
-        self._caller, self._seed, self._draw = caller, seed, draw
+        """`updates`: kinds of them, as the simulation's programs know them."""
+        self._caller, self._seed, self._draw, self.updates = caller, seed, draw, updates
         self._count, self._think_s = customers, think_s
         self.ledger = Ledger()
         self.violations: list[str] = []
@@ -85,10 +95,11 @@ class Load:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def finish(self) -> None:
-        """Nothing new is begun; returns when everything has ended."""
+    async def finish(self, within_s: float = FINISH_S_MAX) -> None:
+        """Nothing new is begun; returns when everything has ended. TimeoutError after `within_s`."""
         self._over = True
-        await asyncio.gather(*self._customers)
+        async with asyncio.timeout(within_s):
+            await asyncio.gather(*self._customers)
 
     def _begin(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._watched(work))
@@ -202,6 +213,10 @@ class Load:
             self.ledger.activities.append(key)
 
 
+class _GivenUp(Exception):
+    """A call of a use failed; what was begun is left as it is."""
+
+
 class _Use:
     """One workflow in use: started, signalled, updated, awaited. Its failures are noted, and end the use."""
 
@@ -212,13 +227,17 @@ class _Use:
         self._workflow_id, self._program, self._think_s = workflow_id, program, think_s
 
     async def live(self) -> None:
+        with suppress(_GivenUp):
+            await self._live()
+
+    async def _live(self) -> None:
         if not await self._start():
             return
+        await self._think()
+        await self._update()
         for _ in range(sum(step.get("signals", 0) for step in self._program["steps"]) or 1):
             await self._think()
             await self._signal()
-        await self._think()
-        await self._update()
         await self._describe()
         await self._result()
 
@@ -228,14 +247,17 @@ class _Use:
     def _id(self) -> str:
         return str(UUID(int=self._chance.getrandbits(128), version=4))
 
-    async def _done(self, request: Message, reply: type[Any], *excused: grpc.StatusCode) -> Any:
-        """None when it was refused."""
+    async def _done(
+        self, request: Message, reply: type[Any], *excused: grpc.StatusCode, timeout_s: float = CALL_S
+    ) -> Any:
+        """None when it came too late. Raises _GivenUp."""
         try:
-            return await self._caller.call(request, reply)
+            return await self._caller.call(request, reply, timeout_s)
         except grpc.aio.AioRpcError as error:
-            if error.code() not in excused:
-                self._load._refused(request, error)
-            return None
+            if error.code() in excused:
+                return None
+            self._load._refused(request, error)
+            raise _GivenUp from error
 
     async def _start(self) -> bool:
         request = api.StartWorkflowExecutionRequest(
@@ -281,7 +303,7 @@ class _Use:
             wait_policy=WaitPolicy(lifecycle_stage=COMPLETED),
             request=Request(
                 meta=Meta(update_id=update_id, identity="load"),
-                input=Input(name=self._chance.choice(("now", "later", "reject"))),
+                input=Input(name=self._chance.choice(self._load.updates)),
             ),
         )
         while True:
@@ -301,7 +323,8 @@ class _Use:
     async def _result(self) -> None:
         """The end of the last run of the chain, as SDKs wait for it."""
         run_id = ""
-        while (close := await self._close_event(run_id)) is not None:
+        while True:
+            close = await self._close_event(run_id)
             attributes = getattr(close, close.WhichOneof("attributes") or "")
             run_id = getattr(attributes, "new_execution_run_id", "")
             if not run_id:
@@ -309,7 +332,7 @@ class _Use:
                 self._ledger.results[self._workflow_id] = name
                 return
 
-    async def _close_event(self, run_id: str) -> HistoryEvent | None:
+    async def _close_event(self, run_id: str) -> HistoryEvent:
         token = b""
         while True:
             request = api.GetWorkflowExecutionHistoryRequest(
@@ -319,11 +342,8 @@ class _Use:
                 history_event_filter_type=CLOSE,
                 next_page_token=token,
             )
-            try:
-                reply = await self._caller.call(request, api.GetWorkflowExecutionHistoryResponse, POLL_S)
-            except grpc.aio.AioRpcError as error:
-                self._load._refused(request, error)
-                return None
+            reply = await self._done(request, api.GetWorkflowExecutionHistoryResponse, timeout_s=POLL_S)
             if reply.history.events:
-                return reply.history.events[-1]
+                close: HistoryEvent = reply.history.events[-1]
+                return close
             token = reply.next_page_token
