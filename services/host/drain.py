@@ -41,5 +41,7 @@ async def _attempt(failure: str, seconds_max: float, work: Awaitable[None]) -> N
     try:
         async with asyncio.timeout(seconds_max):
             await work
+    except TimeoutError:
+        _log.warning(failure, reason="it took too long", seconds_max=seconds_max)
     except Exception:
         _log.exception(failure)
