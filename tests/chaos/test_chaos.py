@@ -77,7 +77,7 @@ class Run:
                 await self.faults.rage(60 * MINUTES)
                 self.use.over.set()
                 limit.reschedule(asyncio.get_running_loop().time() + SETTLE_S_MAX)
-                await self.load.finish()
+                await self.load.finish(SETTLE_S_MAX)
         except TimeoutError:
             raise await self.explain() from None
         audit = Audit(self.caller, self.load.ledger)
@@ -101,7 +101,7 @@ async def test_chaos(tmp_path: Path) -> None:
         async with (
             in_use(cluster, tmp_path) as use,
             Caller([host.address for host in cluster.of("frontend")], patient=True) as caller,
-            Load(caller, SEED, draw=program, customers=CUSTOMERS) as load,
+            Load(caller, SEED, draw=program, updates=("now", "later", "reject"), customers=CUSTOMERS) as load,
         ):
             faults = Faults(cluster, [worker for _, _, worker in use.applications], SEED, schedule)
             try:

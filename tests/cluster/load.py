@@ -46,7 +46,7 @@ Draw = Callable[[random.Random, str], Step]
 
 def short(chance: random.Random, workflow_id: str) -> Step:
     """A program of an activity, a signal that is waited for, and another activity."""
-    activity = {"kind": "activity", "attempts": 1, "failures": 0, "timeout_s": 10, "heartbeats": False}
+    activity = {"kind": "activity", "attempts": 1, "failures": 0, "timeout_s": 10, "heartbeats": False, "eager": False}
     steps: list[Step] = [
         {**activity, "id": "first"},
         {"kind": "await", "id": "await", "signals": 1},
@@ -158,15 +158,14 @@ class Load:
             if task.task_token:
                 self._begin(self._workers, self._activity_task(task))
 
-    async def _respond(self, request: Message, reply: type[Any]) -> bool:
-        """Whether it was taken. It is not when the task is not ours any more."""
+    async def _respond(self, request: Message, reply: type[Any]) -> Any:
+        """The answer; None when the task is not ours any more."""
         try:
-            await self._caller.call(request, reply)
+            return await self._caller.call(request, reply)
         except grpc.aio.AioRpcError as error:
             if error.code() not in LATE:
                 self._refused(request, error)
-            return False
-        return True
+            return None
 
     async def _workflow_task(self, task: api.PollWorkflowTaskQueueResponse) -> None:
         events, execution = list(task.history.events), task.workflow_execution
@@ -189,8 +188,12 @@ class Load:
             messages=decided.messages,
             identity="load",
         )
-        taken = await self._respond(completed, api.RespondWorkflowTaskCompletedResponse)
-        if taken and decided.commands:  # one that came for updates, all of them rejected, leaves no events
+        reply = await self._respond(completed, api.RespondWorkflowTaskCompletedResponse)
+        if reply is None:
+            return
+        for activity in reply.activity_tasks:
+            self._begin(self._workers, self._activity_task(activity))
+        if decided.commands:  # one that came for updates, all of them rejected, leaves no events
             self.ledger.workflow_tasks.append((execution.run_id, task.started_event_id))
 
     async def _activity_task(self, task: api.PollActivityTaskQueueResponse) -> None:
@@ -209,7 +212,7 @@ class Load:
                 namespace="default", task_token=task.task_token, identity="load", failure=planned
             )
             reply = api.RespondActivityTaskFailedResponse
-        if await self._respond(done, reply) and not fails:
+        if await self._respond(done, reply) is not None and not fails:
             self.ledger.activities.append(key)
 
 
