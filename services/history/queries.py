@@ -91,7 +91,9 @@ class Queries(Room):
         self, call: Call, workflow: WorkflowEntry, entry: RunEntry, request: api.QueryWorkflowRequest
     ) -> api.QueryWorkflowResponse:
         info = entry.run.info
-        if info.HasField("sticky") and self.engine.config.get(limits.ENABLE_STICKY_QUERY, call.namespace):
+        # Of a run that was closed from outside a sticky worker has not seen the last events.
+        sticky = entry.run.is_open and info.HasField("sticky")
+        if sticky and self.engine.config.get(limits.ENABLE_STICKY_QUERY, call.namespace):
             queue = TaskQueue(
                 name=info.sticky.task_queue,
                 kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY,

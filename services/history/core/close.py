@@ -33,6 +33,7 @@ def close_run(draft: Draft, attributes: Message) -> None:
     draft.drop_buffered()
     if not info.task.scheduled_written:  # nothing comes after the end
         info.ClearField("task")
+    draft.run.admitted.clear()
     draft.push(Task.UPDATE_VISIBILITY)
     if draft.run.children:
         draft.push(Task.APPLY_PARENT_CLOSE_POLICY)

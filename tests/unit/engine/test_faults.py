@@ -5,6 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.query.v1 import WorkflowQuery
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, ShardOwnershipLost, Unavailable
 from services.history.codec import run_of
@@ -13,6 +18,7 @@ from services.protos.history_pb2 import RecordChildClosedRequest, RecordWorkflow
 from services.rpc import shard_id_of
 from tests.unit.engine.house import (
     COMPLETE,
+    QUEUE,
     SCHEDULE,
     START_CHILD,
     House,
@@ -235,6 +241,31 @@ async def test_an_older_life_of_the_host_cannot_write(store: Misbehaving) -> Non
     await second.signal("w", "from the present")
     names = [e.workflow_execution_signaled_event_attributes.signal_name for e in await second.events("w")]
     assert [name for name in names if name] == ["from the present"]
+
+
+async def test_a_query_of_a_terminated_run_is_not_answered_from_a_cache_that_ends_before(house: House) -> None:
+    await house.begin("w")
+    sticky = TaskQueue(name="sticky", kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=QUEUE.name)
+    completed = api.RespondWorkflowTaskCompletedRequest(task_token=(await house.task()).task_token)
+    completed.sticky_attributes.worker_task_queue.CopyFrom(sticky)
+    completed.sticky_attributes.schedule_to_start_timeout.FromSeconds(10)
+    await house.history.respond_workflow_task_completed(house.call, completed)
+    execution = WorkflowExecution(workflow_id="w")
+    await house.signal("w", "pay")
+    terminate = api.TerminateWorkflowExecutionRequest(workflow_execution=execution)
+    await house.history.terminate_workflow_execution(house.call, terminate)
+    waits = api.PollWorkflowTaskQueueRequest(task_queue=sticky)
+    at_sticky = asyncio.ensure_future(house.matching.poll_workflow_task_queue(house.call, waits))
+    asked = asyncio.ensure_future(
+        house.history.query_workflow(
+            house.call, api.QueryWorkflowRequest(execution=execution, query=WorkflowQuery(query_type="state"))
+        )
+    )
+    task = await house.task()
+    assert [event.event_id for event in task.history.events][-1] == len(await house.events("w"))
+    assert not at_sticky.done()
+    at_sticky.cancel()
+    asked.cancel()
 
 
 async def test_an_outbox_is_empty_when_its_tasks_are_done(house: House, store: Misbehaving) -> None:

@@ -140,6 +140,14 @@ def test_rejected_updates_leave_no_trace() -> None:
     assert not shell.run.info.HasField("task")
 
 
+def test_an_update_that_no_event_speaks_of_ends_with_its_run() -> None:
+    shell = Shell().begin()
+    shell.update("u")
+    shell.decide(lambda draft: terminate_run(draft, "why", None, "client"))
+    with pytest.raises(Rejection, match="already completed"):
+        shell.update("u")
+
+
 def test_an_accepted_update_writes_its_task() -> None:
     shell = Shell().begin()
     shell.work()
