@@ -137,7 +137,9 @@ def _translator(config: Cassandra) -> AddressTranslator:
 def _as_store_error(config: Cassandra, error: Exception) -> StoreError:
     """What keeps us out. Of several nodes' answers the one that waiting does not help counts."""
     place = place_of(config)
-    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
+    causes = [error]
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):  # the driver may give a list of nodes
+        causes = list(error.errors.values())
     for cause in causes:
         if isinstance(cause, AuthenticationFailed):
             return StoreError(f"{place}: the user or the password is refused: {cause}")
