@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeAlias
 from cassandra import (  # type: ignore[import-untyped]  # no stubs
     AuthenticationFailed,
     InvalidRequest,
-    OperationTimedOut,
     Unauthorized,
     Unavailable,
 )
@@ -30,7 +29,8 @@ Bound: TypeAlias = tuple[str, Sequence[object]]
 """A statement's text and its values."""
 
 # What the server says before it begins: nothing was changed.
-REFUSED = (InvalidRequest, SyntaxException, Unauthorized, AuthenticationFailed, NoHostAvailable)
+REFUSED_FOR_GOOD = (InvalidRequest, SyntaxException, Unauthorized, AuthenticationFailed)
+REFUSED = (*REFUSED_FOR_GOOD, NoHostAvailable)
 # The same of a plain write. A conditional one may meet these after its proposal was accepted.
 REFUSED_PLAIN = (*REFUSED, Unavailable, OverloadedErrorMessage)
 
@@ -159,5 +159,6 @@ class Client:
 
 
 def as_store_error(error: Exception) -> StoreError:
-    kind = StoreUnavailable if isinstance(error, NoHostAvailable | OperationTimedOut) else StoreError
+    """Waiting helps, as against a node that only just starts, but not against what is refused for good."""
+    kind = StoreError if isinstance(error, REFUSED_FOR_GOOD) else StoreUnavailable
     return kind(f"cassandra: {error}")
