@@ -9,6 +9,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from tests.conformance.commands import (
     complete_workflow,
     continue_as_new,
+    continue_in_a_second,
     fail_workflow,
     failure,
     modify_properties,
@@ -38,7 +39,7 @@ async def continue_with_defaults(w: Wire) -> None:
         retry_policy=RetryPolicy(maximum_attempts=3),
     )
     await w.start(request)
-    await w.turn(continue_as_new())
+    await w.turn(continue_in_a_second())
     await w.describe()
     await w.turn(complete_workflow())
 
@@ -91,7 +92,7 @@ async def continue_over_a_signal(w: Wire) -> None:
     await w.start()
     task = await w.workflow_task()
     await w.signal()
-    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, continue_as_new()))
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, continue_in_a_second()))
     await w.turn(complete_workflow())
 
 
@@ -99,7 +100,7 @@ async def continue_over_a_signal(w: Wire) -> None:
 async def continue_and_signal_the_old_run(w: Wire) -> None:
     """The chain goes on; the old run is closed; termination of the chain needs its first run."""
     first = await w.start()
-    await w.turn(continue_as_new())
+    await w.turn(continue_in_a_second())
     old = w.signal_request(api.SignalWorkflowExecutionRequest(workflow_execution=w.execution(run_id=first)))
     await w.attempt(w.rpc.SignalWorkflowExecution, old, note="the old run")
     await w.signal()

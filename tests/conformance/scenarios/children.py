@@ -9,7 +9,7 @@ from tests.conformance.commands import (
     cancel_external,
     cancel_workflow,
     complete_workflow,
-    continue_as_new,
+    continue_in_a_second,
     fail_workflow,
     oversize,
     payload,
@@ -95,7 +95,7 @@ async def child_retries(w: Wire) -> None:
 async def child_continues_as_new(w: Wire) -> None:
     """The parent hears only of the last run."""
     child = await start_with_child(w)
-    await child.turn(continue_as_new())
+    await child.turn(continue_in_a_second())
     await child.turn(complete_workflow("second"))
     await w.turn(complete_workflow())
 
@@ -184,7 +184,7 @@ async def child_of_a_parent_that_continues_as_new(w: Wire) -> None:
     """The parent's successor does not inherit the child."""
     child = await start_with_child(w)
     await w.signal()
-    await w.turn(continue_as_new())
+    await w.turn(continue_in_a_second())
     await child.closed()
     await w.turn(complete_workflow())
 

@@ -22,7 +22,7 @@ from temporalio.api.update.v1 import (
     WaitPolicy,
 )
 
-from tests.conformance.commands import complete_workflow, continue_as_new, failure, payload, payloads, start_timer
+from tests.conformance.commands import complete_workflow, continue_in_a_second, failure, payload, payloads, start_timer
 from tests.conformance.registry import scenario
 from tests.conformance.wire import Wire
 
@@ -300,7 +300,7 @@ async def update_open_at_continue_as_new(w: Wire) -> None:
     await idle_workflow(w)
     asked = ask(w)
     task = await w.workflow_task()
-    await say(w, task, accept(task), then=continue_as_new())
+    await say(w, task, accept(task), then=continue_in_a_second())
     await asked
 
 
