@@ -39,8 +39,8 @@ class Auditor:
     def __init__(self, world: World, memory: Memory, ledger: Ledger) -> None:
         self._world, self._memory, self._ledger = world, memory, ledger
         self._commits = 0
-        weather = world.weather
-        self._database_was_sound = not (weather.store_refused or weather.store_unknown or weather.store_slow)
+        faults = ("store_refused", "store_unknown", "store_slow", "outages_per_s")
+        self._database_was_sound = not any(getattr(world.weather, name) for name in faults)
 
     # At every commit
 
