@@ -51,10 +51,17 @@ def server_executable(name: str = "") -> Path:
 
 
 def free_port() -> int:
-    """A port that the operating system says is free now; nobody reserves it."""
+    """A port that the operating system says is free, and gives to nobody else for a minute, except to who asks for it.
+
+    That is what it does with the port of a connection that its server closed. Else a client's may get it meanwhile.
+    """
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, 0))
+        listener.listen(1)
         port: int = listener.getsockname()[1]
+        with socket.create_connection((LOOPBACK, port)):
+            listener.accept()[0].close()
         return port
 
 

@@ -100,7 +100,7 @@ async def continue_over_a_signal(w: Wire) -> None:
 async def continue_and_signal_the_old_run(w: Wire) -> None:
     """The chain goes on; the old run is closed; termination of the chain needs its first run."""
     first = await w.start()
-    await w.turn(continue_in_a_second())
+    await w.turn(continue_as_new(Continue(backoff_start_interval=seconds(30))))
     old = w.signal_request(api.SignalWorkflowExecutionRequest(workflow_execution=w.execution(run_id=first)))
     await w.attempt(w.rpc.SignalWorkflowExecution, old, note="the old run")
     await w.signal()
