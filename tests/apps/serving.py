@@ -43,9 +43,28 @@ async def poll(
     workflows: Sequence[type],
     activities: Sequence[Callable[..., object]],
 ) -> None:
-    """Run a worker until SIGTERM; prints one line when it polls."""
+    """Run a worker until SIGTERM; prints one line when it polls.
+
+    It is begun anew when the SDK gives it up because the server cannot describe its namespace just then.
+    """
     told_to_stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
+    while not told_to_stop.is_set():
+        try:
+            await _poll_once(client, task_queue, workflows, activities, told_to_stop)
+        except RuntimeError as error:
+            if "Worker validation failed" not in str(error):
+                raise
+            await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
+
+async def _poll_once(
+    client: Client,
+    task_queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., object]],
+    told_to_stop: asyncio.Event,
+) -> None:
     with ThreadPoolExecutor(16) as executor:
         worker = Worker(
             client,

@@ -57,7 +57,13 @@ class Faults:
             kinds.create_task(self._trouble("application", (2, 20), [self._of(self._workers, self._kill_part)]))
             await asyncio.sleep(seconds)
             self._over.set()
+        self.check_alive()
         self.note("everything is up again")
+
+    def check_alive(self) -> None:
+        """Raises ProcessDiedError for a process that ended by itself."""
+        for process in (*self._cluster.hosts, *self._cluster.zookeeper.nodes, *self._workers):
+            process.check_alive()
 
     def note(self, text: str) -> None:
         with self._schedule.open("a", encoding="utf-8") as lines:

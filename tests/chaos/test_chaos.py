@@ -91,6 +91,7 @@ class Run:
         )
 
     async def explain(self) -> AssertionError:
+        self.faults.check_alive()
         stuck = await self.use.explain()
         return AssertionError(f"{stuck}; and of the load: {sorted(self.load.under_way)}; {self.load.violations}")
 
