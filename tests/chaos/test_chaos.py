@@ -80,7 +80,7 @@ class Run:
                 await self.load.finish(SETTLE_S_MAX)
         except TimeoutError:
             raise await self.explain() from None
-        audit = Audit(self.caller, self.load.ledger)
+        audit = Audit(self.caller, self.load)
         await audit.everything()
         assert not self.load.violations + audit.violations, "\n".join(self.load.violations + audit.violations)
         replayed = await self.use.check()

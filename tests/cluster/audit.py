@@ -14,7 +14,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
 
 from tests.cluster.calls import Caller
-from tests.simulation.ledger import Ledger
+from tests.cluster.load import Load
 from tests.simulation.program import value_of
 from tests.unit.history.invariants import commands_stand_together, ids_are_contiguous, references_hold
 
@@ -23,7 +23,6 @@ SIGNALED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 READ_AT_ONCE: Final = 16
 QUIET_S_MAX: Final = 150.0  # timers of 20 s, activities of 2 minutes from their schedule to their end
 LISTS_S_MAX: Final = 15.0  # lists follow commits
-ALL_OF_THE_LOAD: Final = "WorkflowType = 'Program'"
 RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
 
@@ -47,10 +46,11 @@ class Story:
 
 
 class Audit:
-    """Reads back all workflows of a load through the API, with a patient caller."""
+    """Reads back all workflows of a load, children too, through the API, with a patient caller."""
 
-    def __init__(self, caller: Caller, ledger: Ledger) -> None:
-        self._caller, self._ledger = caller, ledger
+    def __init__(self, caller: Caller, load: Load) -> None:
+        self._caller, self._ledger = caller, load.ledger
+        self._query = f"WorkflowId STARTS_WITH '{load.prefix}'"
         self.violations: list[str] = []
         self.stories: dict[str, Story] = {}  # by run id
 
@@ -88,7 +88,7 @@ class Audit:
 
     async def _list(self) -> dict[str, tuple[str, int]]:
         listed: dict[str, tuple[str, int]] = {}
-        request = api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=ALL_OF_THE_LOAD)
+        request = api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=self._query)
         while True:
             page = await self._caller.call(request, api.ListWorkflowExecutionsResponse)
             for info in page.executions:

@@ -71,6 +71,7 @@ class Load:
         """`updates`: kinds of them, as the simulation's programs know them."""
         self._caller, self._seed, self._draw, self.updates = caller, seed, draw, updates
         self._count, self._think_s = customers, think_s
+        self.prefix = f"load-{seed}-"  # of all workflow ids, those of children too
         self.ledger = Ledger()
         self.violations: list[str] = []
         self.under_way: set[str] = set()
@@ -127,7 +128,7 @@ class Load:
         for use in itertools.count():
             if self._over:
                 return
-            workflow_id = f"load-{self._seed}-{number}-{use}"
+            workflow_id = f"{self.prefix}{number}-{use}"
             self.under_way.add(workflow_id)
             await _Use(self, self._caller, chance, workflow_id, self._draw(chance, workflow_id), self._think_s).live()
             self.under_way.discard(workflow_id)
