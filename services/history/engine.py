@@ -110,6 +110,7 @@ class Engine(Loading):
         self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX, home.shard_count)
         self.metrics = HistoryMetrics(namespaces.name_of)
         self.metrics.cache.watch(CACHED_WORKFLOWS_MAX, lambda: len(self.cache))
+        self.leaving = False  # what others need to go on is written at once, no longer kept in memory
         self.draining = False
         self._limits: dict[str, tuple[int, Limits]] = {}
 

@@ -1,5 +1,6 @@
 """What workers do: take tasks (by way of matching), answer them, heartbeat."""
 
+import asyncio
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -23,7 +24,7 @@ from services.protos.history_pb2 import (
     RecordActivityTaskStartedRequest,
     RecordWorkflowTaskStartedRequest,
 )
-from services.protos.run_pb2 import Activity, TaskToken
+from services.protos.run_pb2 import Activity, TaskToken, WorkflowTask
 from services.rpc import Call
 
 STICKY = 2  # temporalio.api.enums.v1.TaskQueueKind.TASK_QUEUE_KIND_STICKY
@@ -58,6 +59,12 @@ def answer_queries(entry: RunEntry, request: api.RespondWorkflowTaskCompletedReq
             pending.answer.set_result(result)
 
 
+def _is_start_in_memory(entry: RunEntry) -> bool:
+    """A worker has the task, and the store does not know. A speculative one is never known there."""
+    task = entry.run.info.task
+    return bool(task.started_event_id) and not entry.stored_task_started and task.kind != WorkflowTask.SPECULATIVE
+
+
 class WorkflowTasks(Room):
     """Workflow tasks: started by matching, completed or failed by workers."""
 
@@ -74,7 +81,7 @@ class WorkflowTasks(Room):
                     stamp=request.stamp,
                     request_id=request.request_id,
                     identity=poll.identity,
-                    durable=request.durable,
+                    durable=request.durable or self.engine.leaving,
                 )
             except Rejection as rejection:
                 if request.durable and entry.run.info.task.started_event_id and not entry.stored_task_started:
@@ -85,6 +92,25 @@ class WorkflowTasks(Room):
             self.engine.metrics.workers.task_started(entry.run.info)
             sticky = poll.task_queue.kind == STICKY
             return await workflow_task_reply(self.engine, workflow, entry, call.namespace, sticky=sticky)
+
+    async def hand_over(self) -> None:
+        """Before the shards go to other hosts: writes the starts of tasks that workers have in hand, and of those to
+        come, so that the next owners take the answers. What cannot be written is handed out again.
+        """
+        self.engine.leaving = True
+        waits = [
+            self._write_start(workflow, run_id)
+            for workflow in self.engine.cache.entries()
+            for run_id, entry in workflow.runs.items()
+            if _is_start_in_memory(entry)
+        ]
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _write_start(self, workflow: WorkflowEntry, run_id: str) -> None:
+        async with workflow.lock:
+            entry = workflow.runs.get(run_id)
+            if entry is not None and _is_start_in_memory(entry):
+                await self.engine.decide(workflow, entry, lambda draft: draft.touch())
 
     async def respond_workflow_task_completed(
         self, call: Call, request: api.RespondWorkflowTaskCompletedRequest

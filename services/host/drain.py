@@ -10,13 +10,18 @@ from services.rpc.server import Server
 from services.telemetry import get_logger
 
 GRACE_S = 2.0  # calls that are still under way after it are told to come again
-HAND_OVER_S_MAX = 2 * GRACE_S  # nobody hears of it when ZooKeeper is away
+WRITE_S_MAX = 0.5 * GRACE_S
+LEAVE_S_MAX = 2 * GRACE_S  # nobody hears of it when ZooKeeper is away
 DRAIN_S_MAX = 2 * GRACE_S
 
 _log = get_logger("host")
 
 
 class Drains(Protocol):
+    async def hand_over(self) -> None:
+        """Writes what is in memory alone and others need to go on, before they take over."""
+        ...
+
     async def drain(self) -> None:
         """Ends long polls politely, and lets go of what waits in memory."""
         ...
@@ -27,11 +32,14 @@ async def drain(
 ) -> None:
     """Whatever fails or hangs of it, the rest is done: what was acknowledged is stored, the others find out."""
 
-    async def hand_over() -> None:
+    async def leave() -> None:
         for service in services:
             await membership.drain(service)
 
-    await _attempt("Others were not told to take over", HAND_OVER_S_MAX, hand_over())
+    parts = tuple(parts)
+    writes = [_attempt("Not all was handed over", WRITE_S_MAX, part.hand_over()) for part in parts]
+    await asyncio.gather(*writes)
+    await _attempt("Others were not told to take over", LEAVE_S_MAX, leave())
     waits = [server.drain(GRACE_S) for server in servers]
     waits += [part.drain() for part in parts]
     await asyncio.gather(*(_attempt("The drain did not end well", DRAIN_S_MAX, wait) for wait in waits))

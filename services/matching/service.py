@@ -342,6 +342,9 @@ class MatchingService:
     async def unload(self, call: Call, request: UnloadRequest) -> None:
         await self._loaded.unload(request.namespace_id, request.task_queues)
 
+    async def hand_over(self) -> None:
+        """Nothing: what waits in memory for a worker has its row elsewhere until it is stored."""
+
     async def drain(self) -> None:
         """Ends all polls politely and stores what waits in memory. Later polls end at once, later tasks are stored."""
         await self._loaded.drain()

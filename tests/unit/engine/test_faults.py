@@ -176,6 +176,21 @@ async def test_a_worker_may_answer_the_next_owner_when_nothing_has_happened_sinc
         await second.answer(task, COMPLETE)
 
 
+async def test_after_a_hand_over_the_next_owner_takes_every_answer(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    tasks = [await first.task()]
+    await first.history.hand_over()
+    await first.begin("later")
+    tasks.append(await first.task())
+    second = await live(store)
+    for task in tasks:
+        workflow_id = task.workflow_execution.workflow_id
+        await second.signal(workflow_id, "news")
+        await second.answer(task, SCHEDULE)
+        assert "ACTIVITY_TASK_SCHEDULED" in await second.event_names(workflow_id)
+
+
 async def test_a_worker_is_refused_when_something_has_happened_since(store: Misbehaving) -> None:
     first = await live(store)
     await first.begin("w")

@@ -29,6 +29,13 @@ class Part:
     def __init__(self, members: Members, failure: Exception | None = None) -> None:
         self._members, self._failure = members, failure
         self.saw: list[str] | None = None
+        self.handed_over = False
+
+    async def hand_over(self) -> None:
+        assert not self._members.drained, "others have taken over already"
+        self.handed_over = True
+        if self._failure is not None:
+            raise self._failure
 
     async def drain(self, _grace_s: float = 0) -> None:
         self.saw = list(self._members.drained)
@@ -48,10 +55,11 @@ async def test_others_take_over_before_calls_end() -> None:
     server, part = Part(members), Part(members)
     await end(members, server, part)
     assert server.saw == part.saw == ["history", "matching"]
+    assert part.handed_over
 
 
 async def test_without_zookeeper_calls_end_politely_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draining, "HAND_OVER_S_MAX", 0.01)
+    monkeypatch.setattr(draining, "LEAVE_S_MAX", 0.01)
     members = Members()
     server, part = Part(members), Part(members)
     await end(members, server, part)
@@ -69,4 +77,4 @@ async def test_what_fails_does_not_keep_the_rest_from_ending(monkeypatch: pytest
 
 def test_the_whole_fits_into_the_time_that_pods_are_given() -> None:
     limits: Any = draining
-    assert limits.HAND_OVER_S_MAX + limits.DRAIN_S_MAX <= 10
+    assert limits.WRITE_S_MAX + limits.LEAVE_S_MAX + limits.DRAIN_S_MAX <= 10
