@@ -78,12 +78,13 @@ class Audit:
         while True:
             listed, twice = await self._list()
             running = [workflow_id for workflow_id, status in listed.values() if status == RUNNING]
-            if not running:
+            unlisted = {run for runs in self._ledger.starts.values() for run in runs} - listed.keys()
+            if not running and not unlisted:
                 if twice:
                     self.violations.append(f"listed twice, though nothing changes any more: {twice}")
                 return listed
             if loop.time() > until:
-                self.violations.append(f"these do not end: {sorted(running)}")
+                self.violations.append(f"these do not end: {sorted(running)}; these are not listed: {sorted(unlisted)}")
                 return listed
             await asyncio.sleep(1)
 

@@ -59,8 +59,12 @@ async def test_a_drained_frontend_sends_its_own_callers_away(cluster: Cluster) -
     drained = cluster.of("frontend")[1]
     async with loaded(cluster) as told:
         await asyncio.to_thread(drained.stop)
-    assert told, "calls go to both frontends, and one of them is gone"
-    assert {(failure.address, failure.code) for failure in told} == {(drained.address, Code.UNAVAILABLE)}
+    refused = [failure for failure in told if (failure.address, failure.code) == (drained.address, Code.UNAVAILABLE)]
+    assert refused, "calls go to both frontends, and one of them is gone"
+    # Workers turn to that one too, and repeat no answer: who waits for a task of theirs may wait in vain.
+    waited = ("UpdateWorkflowExecution", Code.DEADLINE_EXCEEDED)
+    others = [failure for failure in told if failure not in refused and (failure.method, failure.code) != waited]
+    assert not others, shown(others)
 
 
 async def test_a_host_that_joins_takes_its_own_shards_and_no_others(cluster: Cluster) -> None:

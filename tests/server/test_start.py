@@ -172,9 +172,11 @@ async def test_sigterm_amid_starts_and_a_task_in_hand_loses_nothing_acknowledged
                 execution = WorkflowExecution(workflow_id=workflow_id)
                 found = await call(api.DescribeWorkflowExecutionRequest(namespace="default", execution=execution))
                 assert found.workflow_execution_info.execution.run_id == run_id
-            again = await call(poll("hands"))
-            assert again.workflow_execution == task.workflow_execution
-            assert [event.event_id for event in again.history.events] == [1, 2, 3]
+            await call(api.RespondWorkflowTaskCompletedRequest(task_token=task.task_token, namespace="default"))
+            history = await call(
+                api.GetWorkflowExecutionHistoryRequest(namespace="default", execution=task.workflow_execution)
+            )
+            assert [event.event_id for event in history.history.events] == [1, 2, 3, 4]
 
 
 def digest(path: Path) -> str:
