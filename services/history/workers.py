@@ -155,6 +155,7 @@ class WorkflowTasks(Room):
                 stamp=token.attempt,
                 request_id=token.request_id,
                 identity=identity,
+                carries_updates=False,
             )
         except Rejection:
             return

@@ -89,7 +89,7 @@ class Audit:
             await asyncio.sleep(1)
 
     async def _list(self) -> tuple[dict[str, tuple[str, int]], list[str]]:
-        """And the run ids that were there more than once: a run that closes meanwhile may be."""
+        """And the run ids that were there more than once: with several pages, a run that closes meanwhile may be."""
         listed: dict[str, tuple[str, int]] = {}
         twice: list[str] = []
         request = api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=self._query)
@@ -98,7 +98,7 @@ class Audit:
             for info in page.executions:
                 if info.execution.run_id in listed:
                     twice.append(info.execution.run_id)
-                listed[info.execution.run_id] = (info.execution.workflow_id, info.status)
+                listed.setdefault(info.execution.run_id, (info.execution.workflow_id, info.status))
             if not page.next_page_token:
                 return listed, twice
             request.next_page_token = page.next_page_token

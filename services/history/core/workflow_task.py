@@ -76,8 +76,12 @@ def start_task(
     identity: str,
     worker_version: WorkerVersionStamp | None = None,
     durable: bool = False,
+    carries_updates: bool = True,
 ) -> None:
-    """A worker takes the task. Asked again with the same request id it is taken already, and nothing changes."""
+    """A worker takes the task. Asked again with the same request id it is taken already, and nothing changes.
+
+    `carries_updates` is False for a task that was given out before the updates were known here.
+    """
     info = draft.info
     if not draft.run.is_open or not info.HasField("task"):
         raise task_not_found()
@@ -102,8 +106,9 @@ def start_task(
     if worker_version is not None:
         task.worker_version.CopyFrom(worker_version)
     _suggest_continue_as_new(draft)
-    for update_id, update in draft.run.admitted.items():
-        draft.run.admitted[update_id] = AdmittedUpdate(update.request, task.started_event_id)
+    if carries_updates:
+        for update_id, update in draft.run.admitted.items():
+            draft.run.admitted[update_id] = AdmittedUpdate(update.request, task.started_event_id)
     if durable:
         draft.touch()
 

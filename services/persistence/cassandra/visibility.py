@@ -194,7 +194,7 @@ class Visibility:
     async def _found(
         self, namespace_id: str, condition: Condition | None, after: Place | None
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
-        """What the filter finds, in list order, after a place."""
+        """What the filter finds, in list order, after a place. A run that closes meanwhile counts as open."""
         workflow_id, run_id = equals(condition, "WorkflowId"), equals(condition, "RunId")
         if isinstance(run_id, str):
             candidates = self._of_runs(namespace_id, [run_id])
@@ -203,8 +203,13 @@ class Visibility:
             candidates = self._of_runs(namespace_id, [run_id for (run_id,) in answer.rows])
         else:
             candidates = self._of_hours(namespace_id, equals(condition, "ExecutionStatus"), after)
+        found_open: set[str] = set()
         async for place, record in candidates:
-            if (after is None or _order(place) > _order(after)) and matches(condition, record):
+            if (after is not None and _order(place) <= _order(after)) or record.run_id in found_open:
+                continue
+            if place.is_open:
+                found_open.add(record.run_id)
+            if matches(condition, record):
                 yield place, record
 
     async def _of_runs(

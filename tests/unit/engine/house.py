@@ -17,6 +17,7 @@ from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowTy
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Input, Meta, Request
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import DynamicConfig
@@ -110,6 +111,13 @@ class House:
             workflow_execution=WorkflowExecution(workflow_id=workflow_id), signal_name=name, request_id=name
         )
         await self.history.signal_workflow_execution(self.call, request)
+
+    async def update(self, workflow_id: str, update_id: str) -> api.UpdateWorkflowExecutionResponse:
+        request = api.UpdateWorkflowExecutionRequest(
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id),
+            request=Request(meta=Meta(update_id=update_id), input=Input(name="update")),
+        )
+        return await self.history.update_workflow_execution(self.call, request)
 
     async def events(self, workflow_id: str) -> list[HistoryEvent]:
         request = api.GetWorkflowExecutionHistoryRequest(execution=WorkflowExecution(workflow_id=workflow_id))

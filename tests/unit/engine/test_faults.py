@@ -191,6 +191,26 @@ async def test_after_a_hand_over_the_next_owner_takes_every_answer(store: Misbeh
         assert "ACTIVITY_TASK_SCHEDULED" in await second.event_names(workflow_id)
 
 
+async def test_an_update_that_came_to_the_next_owner_is_not_held_unanswered_by_an_earlier_task(
+    store: Misbehaving,
+) -> None:
+    first = await live(store)
+    await first.begin("w")
+    task = await first.task()
+    second = await live(store)
+    waiting = asyncio.create_task(second.update("w", "u"))
+
+    async def is_admitted() -> bool:
+        entries = [entry for workflow in second.history.engine.cache.entries() for entry in workflow.runs.values()]
+        return any("u" in entry.run.admitted for entry in entries)
+
+    await eventually(is_admitted)
+    await second.answer(task, SCHEDULE)
+    messages = (await second.task()).messages
+    waiting.cancel()
+    assert [message.protocol_instance_id for message in messages] == ["u"]
+
+
 async def test_a_worker_is_refused_when_something_has_happened_since(store: Misbehaving) -> None:
     first = await live(store)
     await first.begin("w")
