@@ -13,7 +13,7 @@ from services.persistence.cassandra.connect import connect
 from tests.parts.cassandra import Cassandra
 
 KEYSPACE = "perdure"
-VISIBILITY = ("visibility", "visibility_hour", "visibility_run", "visibility_workflow")
+VISIBILITY = ("visibility", "visibility_period", "visibility_run", "visibility_workflow")
 TABLES = ("shard", "history", "queue", "namespace", "cluster", *VISIBILITY)
 WITH_SCHEMA: set[Cassandra] = set()
 GIVE_UP = timedelta(seconds=3)

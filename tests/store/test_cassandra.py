@@ -1,4 +1,4 @@
-"""What is Cassandra's own: events that lie elsewhere, watermarks, lists over many hours, schemas, and two owners."""
+"""What is Cassandra's own: events that lie elsewhere, watermarks, lists over many periods, schemas, and two owners."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ from services.persistence.cassandra.client import Client
 from services.persistence.cassandra.commits import BYTES_MAX
 from services.persistence.cassandra.connect import connect
 from services.persistence.cassandra.histories import BUCKET_EVENTS, INLINE_BYTES_MAX, INLINE_EVENTS_MAX, PART_BYTES_MAX
-from services.persistence.cassandra.visibility import HOUR_NS, ROWS_PER_READ_MAX
+from services.persistence.cassandra.visibility import CLOSED_PERIOD_NS, ROWS_PER_READ_MAX
 from tests.parts.cassandra import Cassandra
 from tests.processes import free_port
 from tests.server.waiting import until
@@ -265,8 +265,8 @@ async def test_the_next_owner_finds_the_tasks_that_came_while_it_acquired(
 # Lists
 
 
-async def test_a_list_goes_over_hours_and_over_reads(store: Store) -> None:
-    hour = HOUR_NS // 10**9
+async def test_a_list_goes_over_periods_and_over_reads(store: Store) -> None:
+    hour = CLOSED_PERIOD_NS // 10**9
     crowded = [visible(f"open {n}", start=10 * hour + n) for n in range(ROWS_PER_READ_MAX * 2)]
     scattered = [visible(f"old {n}", start=n * hour) for n in range(9)]
     closed = [visible(f"closed {n}", start=1, close=n * hour) for n in range(1, 20)]

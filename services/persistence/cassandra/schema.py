@@ -87,20 +87,20 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         CREATE TABLE IF NOT EXISTS visibility (
             namespace_id text,
             is_open boolean,
-            hour int,
+            period int,
             place blob,
             record text,
             info blob,
-            PRIMARY KEY ((namespace_id, is_open, hour), place)
+            PRIMARY KEY ((namespace_id, is_open, period), place)
         ) WITH compaction = {'class': 'LeveledCompactionStrategy'}
         """,
         """
-        CREATE TABLE IF NOT EXISTS visibility_hour (
+        CREATE TABLE IF NOT EXISTS visibility_period (
             namespace_id text,
             is_open boolean,
-            hour int,
-            PRIMARY KEY (namespace_id, is_open, hour)
-        ) WITH CLUSTERING ORDER BY (is_open DESC, hour DESC)
+            period int,
+            PRIMARY KEY (namespace_id, is_open, period)
+        ) WITH CLUSTERING ORDER BY (is_open DESC, period DESC)
         """,
         """
         CREATE TABLE IF NOT EXISTS visibility_run (
@@ -109,7 +109,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
             version bigint,
             workflow_id text,
             is_open boolean,
-            hour int,
+            period int,
             place blob,
             PRIMARY KEY ((namespace_id, run_id), version)
         ) WITH compaction = {'class': 'LeveledCompactionStrategy'}

@@ -1,8 +1,9 @@
 """Lists and counts on Cassandra: for clusters without a store that can search.
 
-Runs lie in the order of lists, in a partition for each hour: of their start while they are open, then of their close.
-Which hours there are is a list of its own. Filters are judged here, row by row, after WorkflowId, RunId or the status
-have narrowed down where to look.
+Runs lie in the order of lists, in a partition for each period: of their start while they are open, then of their close.
+Which periods there are is a list of its own. Periods of open runs are short: each run that closes leaves a tombstone,
+and Cassandra refuses to read a partition past 100,000 of them. Filters are judged here, row by row, after WorkflowId,
+RunId or the status have narrowed down where to look.
 
 All writes are plain. Their timestamp is the version of the record, so that an older one never replaces a newer one.
 """
@@ -30,45 +31,45 @@ from services.persistence.visibility_query import Condition, parse
 from services.persistence.visibility_values import STATUS_NAMES
 from services.runtime import Clock
 
-HOUR_NS = 3_600 * 10**9
+OPEN_PERIOD_NS, CLOSED_PERIOD_NS = 300 * 10**9, 3_600 * 10**9
 LATEST = 2**63 - 1  # what times are subtracted from, so that the latest comes first
 NUMBER_BYTES = 8
 EVER = 2**62  # a timestamp that no version reaches
 
 # Reads begin small, for the first page of a list, and double up to these, for counts.
 ROWS_PER_READ_MIN, ROWS_PER_READ_MAX = 64, 512
-HOURS_AT_ONCE_MAX = 8
+PERIODS_AT_ONCE_MAX = 8
 
-# An hour that was found empty is taken off the list of hours if nobody put it there lately; who writes puts it there
+# A period that was found empty is taken off the list of periods if nobody put it there lately; who writes puts it there
 # again when the last time is longer ago than this. Between the two is time for clocks that differ and slow writes.
-HOUR_WRITTEN_S = 600.0
-HOUR_KEPT_NS = HOUR_NS
-HOURS_REMEMBERED_MAX = 10_000
+PERIOD_WRITTEN_S = 600.0
+PERIOD_KEPT_NS = 3_600 * 10**9
+PERIODS_REMEMBERED_MAX = 10_000
 
 UPSERTS_AT_ONCE_MAX = 64
 
 VERSIONS_KEPT_MAX = 8  # of a run: where its record was; beyond them they are deleted
 
-_HOUR = "namespace_id = ? AND is_open = ? AND hour = ?"
+_PERIOD = "namespace_id = ? AND is_open = ? AND period = ?"
 _SET = (
-    "INSERT INTO visibility (namespace_id, is_open, hour, place, record, info) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO visibility (namespace_id, is_open, period, place, record, info) VALUES (?, ?, ?, ?, ?, ?)"
     " USING TIMESTAMP ?"
 )
-_DROP = f"DELETE FROM visibility USING TIMESTAMP ? WHERE {_HOUR} AND place = ?"
-_READ = f"SELECT place, record, info FROM visibility WHERE {_HOUR} AND place > ? LIMIT ?"
-_READ_ONE = f"SELECT place, record, info FROM visibility WHERE {_HOUR} AND place = ?"
-_SET_HOUR = "INSERT INTO visibility_hour (namespace_id, is_open, hour) VALUES (?, ?, ?)"
-_DROP_HOUR = f"DELETE FROM visibility_hour USING TIMESTAMP ? WHERE {_HOUR}"
-_READ_HOURS = "SELECT is_open, hour FROM visibility_hour WHERE namespace_id = ?"
+_DROP = f"DELETE FROM visibility USING TIMESTAMP ? WHERE {_PERIOD} AND place = ?"
+_READ = f"SELECT place, record, info FROM visibility WHERE {_PERIOD} AND place > ? LIMIT ?"
+_READ_ONE = f"SELECT place, record, info FROM visibility WHERE {_PERIOD} AND place = ?"
+_SET_PERIOD = "INSERT INTO visibility_period (namespace_id, is_open, period) VALUES (?, ?, ?)"
+_DROP_PERIOD = f"DELETE FROM visibility_period USING TIMESTAMP ? WHERE {_PERIOD}"
+_READ_PERIODS = "SELECT is_open, period FROM visibility_period WHERE namespace_id = ?"
 _RUN = "namespace_id = ? AND run_id = ?"
 _SET_VERSION = (
-    "INSERT INTO visibility_run (namespace_id, run_id, version, workflow_id, is_open, hour, place)"
+    "INSERT INTO visibility_run (namespace_id, run_id, version, workflow_id, is_open, period, place)"
     " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
 )
 _DROP_OLDER = f"DELETE FROM visibility_run USING TIMESTAMP ? WHERE {_RUN} AND version < ?"
 _DROP_RUN = f"DELETE FROM visibility_run USING TIMESTAMP ? WHERE {_RUN}"
 _READ_VERSIONS = (
-    f"SELECT version, workflow_id, is_open, hour, place FROM visibility_run WHERE {_RUN} ORDER BY version DESC"
+    f"SELECT version, workflow_id, is_open, period, place FROM visibility_run WHERE {_RUN} ORDER BY version DESC"
 )
 _SET_WORKFLOW = "INSERT INTO visibility_workflow (namespace_id, workflow_id, run_id) VALUES (?, ?, ?) USING TIMESTAMP ?"
 _DROP_WORKFLOW = (
@@ -80,9 +81,9 @@ STATEMENTS = (
     _DROP,
     _READ,
     _READ_ONE,
-    _SET_HOUR,
-    _DROP_HOUR,
-    _READ_HOURS,
+    _SET_PERIOD,
+    _DROP_PERIOD,
+    _READ_PERIODS,
     _SET_VERSION,
     _DROP_OLDER,
     _DROP_RUN,
@@ -101,10 +102,10 @@ Row: TypeAlias = tuple[bytes, str, bytes]
 
 
 class Place(NamedTuple):
-    """Where a record is. Within an hour, and from one hour of the list to the next, places ascend in list order."""
+    """Where a record is. Within a period, and from one period of the list to the next, places ascend in list order."""
 
     is_open: bool
-    hour: int
+    period: int
     place: bytes
 
 
@@ -112,7 +113,7 @@ def place_of(record: VisibilityRecord) -> Place:
     is_open = not record.close_time_ns
     rank_ns = record.start_time_ns if is_open else record.close_time_ns
     place = _latest_first(rank_ns) + _latest_first(record.start_time_ns) + record.run_id.encode()
-    return Place(is_open, rank_ns // HOUR_NS, place)
+    return Place(is_open, rank_ns // (OPEN_PERIOD_NS if is_open else CLOSED_PERIOD_NS), place)
 
 
 def _latest_first(time_ns: int) -> bytes:
@@ -124,7 +125,7 @@ class Visibility:
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
-        self._hours_written_s: dict[tuple[str, bool, int], float] = {}
+        self._periods_written_s: dict[tuple[str, bool, int], float] = {}
 
     async def upsert_all(self, records: Sequence[VisibilityRecord]) -> None:
         """The newest record of each run, some at a time."""
@@ -144,12 +145,12 @@ class Visibility:
             (_SET_VERSION, (namespace_id, run_id, version, record.workflow_id, *place, version)),
             (_SET, (namespace_id, *place, _encoded(record), record.blob, version)),
         ]
-        hour, now_s = (namespace_id, *place[:2]), self._clock.monotonic()
-        if now_s - self._hours_written_s.get(hour, -HOUR_WRITTEN_S) >= HOUR_WRITTEN_S:
-            first.append((_SET_HOUR, hour))
+        period, now_s = (namespace_id, *place[:2]), self._clock.monotonic()
+        if now_s - self._periods_written_s.get(period, -PERIOD_WRITTEN_S) >= PERIOD_WRITTEN_S:
+            first.append((_SET_PERIOD, period))
         await self._client.write_all(first)
         if len(first) > 2:
-            self._remember_hour(hour, now_s)
+            self._remember_period(period, now_s)
         versions = await self._versions(namespace_id, run_id)
         newest = versions[0][0] if versions else EVER  # none: the run was deleted meanwhile
         kept = versions[0][2] if versions else None
@@ -202,7 +203,7 @@ class Visibility:
             answer = await self._client.read(_READ_WORKFLOW, namespace_id, workflow_id)
             candidates = self._of_runs(namespace_id, [run_id for (run_id,) in answer.rows])
         else:
-            candidates = self._of_hours(namespace_id, equals(condition, "ExecutionStatus"), after)
+            candidates = self._of_periods(namespace_id, equals(condition, "ExecutionStatus"), after)
         found_open: set[str] = set()
         async for place, record in candidates:
             if (after is not None and _order(place) <= _order(after)) or record.run_id in found_open:
@@ -222,42 +223,46 @@ class Visibility:
             for _, text, info in answer.rows:
                 yield place, _decoded(namespace_id, text, info)
 
-    async def _of_hours(
+    async def _of_periods(
         self, namespace_id: str, status: object, after: Place | None
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
-        answer = await self._client.read(_READ_HOURS, namespace_id)
+        answer = await self._client.read(_READ_PERIODS, namespace_id)
         running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-        hours = [(is_open, hour) for is_open, hour in answer.rows if status is None or is_open is (status == running)]
+        periods = [tuple(row) for row in answer.rows if status is None or row[0] is (status == running)]
         if after is not None:
-            hours = [hour for hour in hours if hour <= after[:2]]  # they descend
-        hours_at_once, limit = 1, ROWS_PER_READ_MIN
-        while hours:
-            some, hours = hours[:hours_at_once], hours[hours_at_once:]
-            starts = [after.place if after is not None and hour == after[:2] else b"" for hour in some]
-            reads = [self._read_hour(namespace_id, hour, at, limit) for hour, at in zip(some, starts, strict=True)]
-            for hour, rows in zip(some, await asyncio.gather(*reads), strict=True):
-                async for found in self._rest_of_hour(namespace_id, hour, rows, limit):
+            periods = [period for period in periods if period <= after[:2]]  # they descend
+        periods_at_once, limit = 1, ROWS_PER_READ_MIN
+        while periods:
+            some, periods = periods[:periods_at_once], periods[periods_at_once:]
+            starts = [after.place if after is not None and period == after[:2] else b"" for period in some]
+            reads = [
+                self._read_period(namespace_id, period, at, limit) for period, at in zip(some, starts, strict=True)
+            ]
+            for period, rows in zip(some, await asyncio.gather(*reads), strict=True):
+                async for found in self._rest_of_period(namespace_id, period, rows, limit):
                     yield found
-            hours_at_once, limit = min(hours_at_once * 2, HOURS_AT_ONCE_MAX), min(limit * 2, ROWS_PER_READ_MAX)
+            periods_at_once, limit = min(periods_at_once * 2, PERIODS_AT_ONCE_MAX), min(limit * 2, ROWS_PER_READ_MAX)
 
-    async def _rest_of_hour(
-        self, namespace_id: str, hour: tuple[bool, int], rows: Sequence[Row], limit: int
+    async def _rest_of_period(
+        self, namespace_id: str, period: tuple[bool, int], rows: Sequence[Row], limit: int
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
-        """What an hour holds, from the rows on that were read already."""
+        """What a period holds, from the rows on that were read already."""
         while rows:
             for place, text, info in rows:
-                yield Place(*hour, place), _decoded(namespace_id, text, info)
+                yield Place(*period, place), _decoded(namespace_id, text, info)
             if len(rows) < limit:
                 return
             limit = ROWS_PER_READ_MAX
-            rows = await self._read_hour(namespace_id, hour, rows[-1][0], limit)
+            rows = await self._read_period(namespace_id, period, rows[-1][0], limit)
 
-    async def _read_hour(self, namespace_id: str, hour: tuple[bool, int], start: bytes, limit: int) -> Sequence[Row]:
-        """Rows after a place. An hour that has none at all is taken off the list of hours."""
+    async def _read_period(
+        self, namespace_id: str, period: tuple[bool, int], start: bytes, limit: int
+    ) -> Sequence[Row]:
+        """Rows after a place. A period that has none at all is taken off the list of periods."""
         asked_ns = self._clock.now_ns()
-        rows = (await self._client.read(_READ, namespace_id, *hour, start, limit)).rows
+        rows = (await self._client.read(_READ, namespace_id, *period, start, limit)).rows
         if not rows and not start:
-            await self._client.write(_DROP_HOUR, (asked_ns - HOUR_KEPT_NS) // 1_000, namespace_id, *hour)
+            await self._client.write(_DROP_PERIOD, (asked_ns - PERIOD_KEPT_NS) // 1_000, namespace_id, *period)
         return rows
 
     async def _versions(self, namespace_id: str, run_id: str) -> list[tuple[int, str, Place]]:
@@ -265,10 +270,10 @@ class Visibility:
         answer = await self._client.read(_READ_VERSIONS, namespace_id, run_id)
         return [(version, workflow_id, Place(*place)) for version, workflow_id, *place in answer.rows]
 
-    def _remember_hour(self, hour: tuple[str, bool, int], now_s: float) -> None:
-        if len(self._hours_written_s) >= HOURS_REMEMBERED_MAX:
-            self._hours_written_s.clear()
-        self._hours_written_s[hour] = now_s
+    def _remember_period(self, period: tuple[str, bool, int], now_s: float) -> None:
+        if len(self._periods_written_s) >= PERIODS_REMEMBERED_MAX:
+            self._periods_written_s.clear()
+        self._periods_written_s[period] = now_s
 
 
 def _order(place: Place) -> tuple[bool, bytes]:
@@ -285,12 +290,12 @@ def _decoded(namespace_id: str, text: str, info: bytes) -> VisibilityRecord:
 
 
 def _token(place: Place) -> bytes:
-    return json.dumps([place.is_open, place.hour, place.place.hex()]).encode()
+    return json.dumps([place.is_open, place.period, place.place.hex()]).encode()
 
 
 def _start_of(token: bytes) -> Place:
     try:
-        is_open, hour, place = json.loads(token)
-        return Place(bool(is_open), int(hour), bytes.fromhex(place))
+        is_open, period, place = json.loads(token)
+        return Place(bool(is_open), int(period), bytes.fromhex(place))
     except (ValueError, TypeError) as error:
         raise InvalidQuery("invalid page token") from error
