@@ -21,6 +21,7 @@ from tests.unit.history.invariants import commands_stand_together, ids_are_conti
 STARTED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 SIGNALED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 READ_AT_ONCE: Final = 16
+LISTED_S_MAX: Final = 20.0  # from the end of a run until lists say so, after an outage
 QUIET_S_MAX: Final = 150.0  # timers of 20 s, activities of 2 minutes from their schedule to their end
 RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
@@ -47,8 +48,8 @@ class Story:
 class Audit:
     """Reads back all workflows of a load, children too, through the API, with a patient caller."""
 
-    def __init__(self, caller: Caller, load: Load) -> None:
-        self._caller, self._ledger = caller, load.ledger
+    def __init__(self, caller: Caller, load: Load, listed_s_max: float = LISTED_S_MAX) -> None:
+        self._caller, self._ledger, self._listed_s_max = caller, load.ledger, listed_s_max
         self._query = f"WorkflowId STARTS_WITH '{load.prefix}'"
         self.violations: list[str] = []
         self.stories: dict[str, Story] = {}  # by run id
@@ -75,16 +76,18 @@ class Audit:
         """What lists say when they say that nothing runs any more: workflow id and status by run id."""
         loop = asyncio.get_running_loop()
         until = loop.time() + QUIET_S_MAX
+        quiet_since: float | None = None
         while True:
             listed, twice = await self._list()
             running = [workflow_id for workflow_id, status in listed.values() if status == RUNNING]
+            if running and loop.time() > until:
+                self.violations.append(f"these do not end: {sorted(running)}")
+                return listed
+            quiet_since = None if running else quiet_since or loop.time()
             unlisted = {run for runs in self._ledger.starts.values() for run in runs} - listed.keys()
-            if not running and not unlisted:
+            if quiet_since and (not unlisted or loop.time() - quiet_since > self._listed_s_max):
                 if twice:
                     self.violations.append(f"listed twice, though nothing changes any more: {twice}")
-                return listed
-            if loop.time() > until:
-                self.violations.append(f"these do not end: {sorted(running)}; these are not listed: {sorted(unlisted)}")
                 return listed
             await asyncio.sleep(1)
 

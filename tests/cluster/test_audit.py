@@ -31,7 +31,7 @@ async def test_what_is_missing_or_wrong_is_seen(cluster: Cluster) -> None:
         ledger.workflow_tasks.append(("run", 1000))
         ledger.activities.append(("run", "another activity"))
         ledger.results[workflow_id] = "TERMINATED"
-        discontent = Audit(caller, load)
+        discontent = Audit(caller, load, listed_s_max=1)
         await discontent.everything()
     told = "\n".join(discontent.violations)
     for what in ("starts", "signals", "updates", "completions of workflow tasks", "completions of activities"):
