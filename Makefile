@@ -8,7 +8,7 @@ FIRST_SEED := 1
 DATA := .data/perdure.db
 IMAGE := perdure:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup parts run cluster cluster-stop demo test test-quick simulate conformance chaos bench lint proto chart image clean
+.PHONY: help setup parts run cluster cluster-stop demo test test-quick simulate conformance random chaos bench lint proto chart image clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ simulate: setup ## run the simulated cluster from many seeds (SEEDS=10000 FIRST_
 conformance: setup ## compare with the official dev server (ONLY=... for a scenario, subject or pattern; DEPLOYMENT=cluster)
 	@$(if $(DEPLOYMENT),scripts/parts &&) $(BIN)/python -m tests.conformance $(if $(ONLY),--only '$(ONLY)') \
 	  $(if $(DEPLOYMENT),--against official,$(DEPLOYMENT))
+
+random: setup ## compare random workflow programs with the official dev server (SEEDS=200 FIRST_SEED=1; SHRINK=1)
+	@$(BIN)/python -m tests.random_programs --seeds $(SEEDS) --first $(FIRST_SEED) \
+	  $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SHRINK),--shrink)
 
 chaos: setup parts ## kill, freeze and cut off parts of a real cluster in use (MINUTES=120 SEED=7 STORE=postgresql)
 	@$(BIN)/python -m pytest -q -s tests/chaos

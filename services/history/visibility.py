@@ -164,7 +164,13 @@ def _tell(error: Exception, count: int) -> None:
     logger.log(level, "%d visibility records were not written and are tried again", count, exc_info=error)
 
 
-NOT_LISTED: Final = ("most_recent_worker_version_stamp", "auto_reset_points", "first_run_id")
+NOT_LISTED: Final = (
+    "most_recent_worker_version_stamp",
+    "auto_reset_points",
+    "first_run_id",
+    "parent_namespace_id",
+    "priority",
+)
 ONLY_CLOSED: Final = ("history_length", "history_size_bytes", "state_transition_count")
 
 

@@ -95,9 +95,9 @@ def accept(task: Task, index: int = 0) -> Message:
     return message(asked.protocol_instance_id, "accept", acceptance)
 
 
-def reject(task: Task) -> Message:
-    """The worker rejects the first update of the task."""
-    asked = task.messages[0]
+def reject(task: Task, index: int = 0) -> Message:
+    """The worker rejects an update of the task."""
+    asked = task.messages[index]
     request = Request()
     asked.body.Unpack(request)
     rejection = Rejection(

@@ -1,0 +1,75 @@
+"""Plays programs on two servers, many at a time, and tells which differ."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+
+from tests.conformance.judge import Verdict
+from tests.conformance.registry import Scenario
+from tests.conformance.servers import serve
+from tests.conformance.transcript import Transcript
+from tests.conformance.wire import Wire, tell
+from tests.random_programs.program import Program, end
+
+PROGRAM_LIMIT_S = 90.0
+AT_ONCE_MAX = 24
+SHOWN_LINES = 60
+
+
+class Judge:
+    """Servers that are compared, the oracle first."""
+
+    def __init__(self, servers: Sequence[str], channels: Sequence[grpc.aio.Channel]) -> None:
+        self._servers, self._channels = servers, channels
+
+    async def judge(self, program: Program, suffix: str = "") -> Verdict:
+        """Play one program on all servers; `suffix` keeps it apart from others of the same seed."""
+        name = f"random-{program.seed}{suffix}"
+        told = await asyncio.gather(*(_play(program, Wire(channel, name)) for channel in self._channels))
+        return Verdict(Scenario(name, "random programs", _nothing), self._servers, told)
+
+    async def judge_all(
+        self, programs: Iterable[Program], at_once: int = AT_ONCE_MAX
+    ) -> AsyncIterator[tuple[Program, Verdict]]:
+        """Play many; verdicts as they come."""
+        places = asyncio.Semaphore(at_once)
+
+        async def one(program: Program) -> tuple[Program, Verdict]:
+            async with places:
+                return program, await self.judge(program)
+
+        for verdict in asyncio.as_completed([one(each) for each in programs]):
+            yield await verdict
+
+
+async def _play(program: Program, wire: Wire) -> Transcript:
+    story = program.story(wire)
+    transcript = await tell(wire, lambda _: program.play(story), PROGRAM_LIMIT_S)
+    await end(story)
+    return transcript
+
+
+async def _nothing(_: Wire) -> None:
+    """Verdicts are of scenarios, and this one is played by another."""
+
+
+@asynccontextmanager
+async def bench(servers: Sequence[str]) -> AsyncIterator[Judge]:
+    """Start the servers."""
+    async with AsyncExitStack() as stack:
+        channels = await asyncio.gather(*(stack.enter_async_context(serve(kind)) for kind in servers))
+        yield Judge(servers, channels)
+
+
+def told(program: Program, verdict: Verdict) -> str:
+    """Where the transcripts part, or why both servers stopped, and how to see it again."""
+    lines = verdict.difference().splitlines()
+    if lines[0].startswith("---"):
+        lines = lines[:SHOWN_LINES]
+    else:  # alike, but not to the end
+        lines = [line for line in lines if line.startswith(("# note", "!"))]
+    without = f" WITHOUT={','.join(map(str, sorted(program.without)))}" if program.without else ""
+    replay = f"  replay: make random SEEDS=1 FIRST_SEED={program.seed}{without}"
+    return "\n".join([f"seed {program.seed} differs", *lines, replay])

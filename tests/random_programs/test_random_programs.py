@@ -1,0 +1,23 @@
+"""Programs that nobody thought of give the same transcripts on Perdure as on the official server."""
+
+import asyncio
+
+from tests.processes import server_under_test
+from tests.random_programs.judging import bench, told
+from tests.random_programs.program import Program
+
+SEEDS = 200
+SHOWN_MAX = 5
+
+
+def test_programs() -> None:
+    """No seed differs."""
+
+    async def run() -> list[str]:
+        programs = [Program.of(seed) for seed in range(1, SEEDS + 1)]
+        async with bench(["official", server_under_test()]) as judge:
+            verdicts = [each async for each in judge.judge_all(programs)]
+        return [told(program, verdict) for program, verdict in verdicts if not verdict.agrees]
+
+    differing = asyncio.run(run())
+    assert not differing, f"{len(differing)} of {SEEDS}\n" + "\n".join(differing[:SHOWN_MAX])
