@@ -122,8 +122,7 @@ class WorkflowTasks(Room):
             entry = await self.engine.run(workflow, token.run_id)
             if entry.started is None:
                 await self.engine.started(workflow, entry)
-            if not request.messages:  # answers to updates that only an earlier owner knew would be refused
-                await self._take_up(workflow, entry, token, request.identity)
+            await self._take_up(workflow, entry, token, request.identity)
             given, attempt = self.engine.given(token.namespace_id, entry), entry.run.info.task.attempt
             try:
                 completed = complete_task(entry.run, given, token, request, call.namespace)

@@ -74,13 +74,16 @@ def outgoing_messages(run: Run) -> list[ProtocolMessage]:
 
 
 def take_message(draft: Draft, message: ProtocolMessage) -> None:
-    """One answer of the worker: accepts, rejects or completes an update."""
+    """One answer of the worker: accepts, rejects or completes an update.
+
+    An update that was given out and forgotten since, by an owner that is gone, is known from what the worker says of it.
+    """
     update_id = message.protocol_instance_id
     acceptance, rejection, response = Acceptance(), UpdateRejection(), Response()
     if message.body.Unpack(acceptance):
         _accept(draft, update_id, acceptance)
     elif message.body.Unpack(rejection):
-        _reject(draft, update_id, rejection.failure)
+        _reject(draft, update_id, rejection)
     elif message.body.Unpack(response):
         _complete(draft, update_id, response)
     else:
@@ -89,14 +92,17 @@ def take_message(draft: Draft, message: ProtocolMessage) -> None:
 
 def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
     admitted = draft.run.admitted.get(update_id)
-    if admitted is None:
+    lost = admitted is None and update_id not in draft.run.updates
+    if admitted is None and not (lost and acceptance.HasField("accepted_request")):
         raise _unknown(update_id)
+    if not acceptance.accepted_request_sequencing_event_id:
+        raise BadCommand(BAD, "invalid *update.Acceptance: accepted_request_sequencing_event_id is not set")
     draft.add(
         WorkflowExecutionUpdateAcceptedEventAttributes(
             protocol_instance_id=update_id,
             accepted_request_message_id=acceptance.accepted_request_message_id,
             accepted_request_sequencing_event_id=acceptance.accepted_request_sequencing_event_id,
-            accepted_request=admitted.request,
+            accepted_request=admitted.request if admitted else acceptance.accepted_request,
         )
     )
     draft.outcomes[update_id] = None
@@ -110,10 +116,11 @@ def _unknown(update_id: str) -> BadCommand:
     )
 
 
-def _reject(draft: Draft, update_id: str, failure: Failure) -> None:
-    if draft.run.admitted.pop(update_id, None) is None:
+def _reject(draft: Draft, update_id: str, rejection: UpdateRejection) -> None:
+    lost = update_id not in draft.run.admitted and update_id not in draft.run.updates
+    if draft.run.admitted.pop(update_id, None) is None and not (lost and rejection.HasField("rejected_request")):
         raise _unknown(update_id)
-    draft.outcomes[update_id] = Outcome(failure=failure)
+    draft.outcomes[update_id] = Outcome(failure=rejection.failure)
 
 
 def _complete(draft: Draft, update_id: str, response: Response) -> None:

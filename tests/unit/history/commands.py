@@ -130,7 +130,8 @@ def payload(data: bytes) -> Payload:
 
 
 def accept(update_id: str) -> ProtocolMessage:
-    return _message(update_id, "accept", Acceptance(accepted_request_message_id=f"{update_id}/request"))
+    acceptance = Acceptance(accepted_request_message_id=f"{update_id}/request", accepted_request_sequencing_event_id=1)
+    return _message(update_id, "accept", acceptance)
 
 
 def reject(update_id: str) -> ProtocolMessage:
