@@ -234,6 +234,7 @@ class RecordChildClosedRequest(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     RETRY_STATE_FIELD_NUMBER: _builtins.int
+    FIRST_EXECUTION_RUN_ID_FIELD_NUMBER: _builtins.int
     namespace_id: _builtins.str
     """of the parent"""
     workflow_id: _builtins.str
@@ -241,6 +242,8 @@ class RecordChildClosedRequest(_message.Message):
     initiated_event_id: _builtins.int
     status: _workflow_pb2.WorkflowExecutionStatus.ValueType
     retry_state: _workflow_pb2.RetryState.ValueType
+    first_execution_run_id: _builtins.str
+    """of the child's chain of runs"""
     @_builtins.property
     def child(self) -> _message_pb2.WorkflowExecution: ...
     @_builtins.property
@@ -261,10 +264,11 @@ class RecordChildClosedRequest(_message.Message):
         result: _message_pb2.Payloads | None = ...,
         failure: _message_pb2_1.Failure | None = ...,
         retry_state: _workflow_pb2.RetryState.ValueType = ...,
+        first_execution_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "failure", b"failure", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "failure", b"failure", "initiated_event_id", b"initiated_event_id", "namespace_id", b"namespace_id", "result", b"result", "retry_state", b"retry_state", "run_id", b"run_id", "status", b"status", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["child", b"child", "failure", b"failure", "first_execution_run_id", b"first_execution_run_id", "initiated_event_id", b"initiated_event_id", "namespace_id", b"namespace_id", "result", b"result", "retry_state", b"retry_state", "run_id", b"run_id", "status", b"status", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

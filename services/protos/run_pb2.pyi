@@ -84,6 +84,8 @@ class RunInfo(_message.Message):
     RESET_POINTS_FIELD_NUMBER: _builtins.int
     EXECUTION_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
     RUN_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
+    RESET_ORIGIN_FIELD_NUMBER: _builtins.int
+    RESET_RUN_ID_FIELD_NUMBER: _builtins.int
     namespace_id: _builtins.str
     workflow_id: _builtins.str
     run_id: _builtins.str
@@ -134,6 +136,8 @@ class RunInfo(_message.Message):
     execution_timeout_given: _builtins.bool
     """event 1 has one, if only of zero: descriptions show it then"""
     run_timeout_given: _builtins.bool
+    reset_run_id: _builtins.str
+    """the run that the last reset of this one has made"""
     @_builtins.property
     def retry_policy(self) -> _message_pb2.RetryPolicy: ...
     @_builtins.property
@@ -160,6 +164,10 @@ class RunInfo(_message.Message):
     def attached_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachedRequest]: ...
     @_builtins.property
     def reset_points(self) -> _message_pb2_1.ResetPoints: ...
+    @_builtins.property
+    def reset_origin(self) -> Global___ResetOrigin:
+        """of a run that a reset has made"""
+
     def __init__(
         self,
         *,
@@ -213,14 +221,44 @@ class RunInfo(_message.Message):
         reset_points: _message_pb2_1.ResetPoints | None = ...,
         execution_timeout_given: _builtins.bool = ...,
         run_timeout_given: _builtins.bool = ...,
+        reset_origin: Global___ResetOrigin | None = ...,
+        reset_run_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_given", b"execution_timeout_given", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_given", b"run_timeout_given", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_given", b"execution_timeout_given", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "reset_run_id", b"reset_run_id", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_given", b"run_timeout_given", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunInfo: _TypeAlias = RunInfo  # noqa: Y015
+
+@_typing.final
+class ResetOrigin(_message.Message):
+    """What a run that a reset has made knows of that. Its start is the time of the reset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FORK_EVENT_ID_FIELD_NUMBER: _builtins.int
+    ORIGINAL_START_TIME_NS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    fork_event_id: _builtins.int
+    """of the failure of the workflow task at which it parts from its base run"""
+    original_start_time_ns: _builtins.int
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        fork_event_id: _builtins.int = ...,
+        original_start_time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork_event_id", b"fork_event_id", "original_start_time_ns", b"original_start_time_ns", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetOrigin: _TypeAlias = ResetOrigin  # noqa: Y015
 
 @_typing.final
 class AttachedRequest(_message.Message):
@@ -624,20 +662,24 @@ class Update(_message.Message):
     UPDATE_ID_FIELD_NUMBER: _builtins.int
     ACCEPTED_EVENT_ID_FIELD_NUMBER: _builtins.int
     COMPLETED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    ADMITTED_EVENT_ID_FIELD_NUMBER: _builtins.int
     update_id: _builtins.str
     accepted_event_id: _builtins.int
     completed_event_id: _builtins.int
     """0 = accepted only"""
+    admitted_event_id: _builtins.int
+    """of one that a reset has taken along; accepted_event_id is 0 until it is accepted"""
     def __init__(
         self,
         *,
         update_id: _builtins.str = ...,
         accepted_event_id: _builtins.int = ...,
         completed_event_id: _builtins.int = ...,
+        admitted_event_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "completed_event_id", b"completed_event_id", "update_id", b"update_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "admitted_event_id", b"admitted_event_id", "completed_event_id", b"completed_event_id", "update_id", b"update_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
