@@ -24,7 +24,7 @@ from services.protos.history_pb2 import (
     RecordActivityTaskStartedRequest,
     RecordWorkflowTaskStartedRequest,
 )
-from services.protos.run_pb2 import Activity, TaskToken, WorkflowTask
+from services.protos.run_pb2 import Activity, TaskToken
 from services.rpc import Call
 
 STICKY = 2  # temporalio.api.enums.v1.TaskQueueKind.TASK_QUEUE_KIND_STICKY
@@ -60,9 +60,8 @@ def answer_queries(entry: RunEntry, request: api.RespondWorkflowTaskCompletedReq
 
 
 def _is_start_in_memory(entry: RunEntry) -> bool:
-    """A worker has the task, and the store does not know. A speculative one is never known there."""
-    task = entry.run.info.task
-    return bool(task.started_event_id) and not entry.stored_task_started and task.kind != WorkflowTask.SPECULATIVE
+    """A worker has the task, and the store does not know."""
+    return bool(entry.run.info.task.started_event_id) and not entry.stored_task_started
 
 
 class WorkflowTasks(Room):

@@ -76,7 +76,7 @@ def outgoing_messages(run: Run) -> list[ProtocolMessage]:
 def take_message(draft: Draft, message: ProtocolMessage) -> None:
     """One answer of the worker: accepts, rejects or completes an update.
 
-    An update that was given out and forgotten since, by an owner that is gone, is known from what the worker says of it.
+    An update that was given out by an owner that is gone, and forgotten, is known from what the worker says of it.
     """
     update_id = message.protocol_instance_id
     acceptance, rejection, response = Acceptance(), UpdateRejection(), Response()

@@ -49,9 +49,10 @@ async def child_completes(w: Wire) -> None:
         search_attributes=shade("blue"),
     )
     child = await start_with_child(w, change)
+    task = await child.workflow_task()
     await w.describe()
     await child.describe()
-    await child.turn(complete_workflow("out"))
+    await child.complete(task, complete_workflow("out"))
     await w.turn(complete_workflow())
 
 

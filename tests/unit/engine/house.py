@@ -1,7 +1,7 @@
 """History and matching in one process on a real store that can be told to misbehave, and a worker played by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from temporalio.api.command.v1 import (
 from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import CommandType, EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Input, Meta, Request
 from temporalio.api.workflowservice import v1 as api
@@ -134,9 +135,11 @@ class House:
         reply = await self.matching.poll_workflow_task_queue(self.call, request)
         return api.PollWorkflowTaskQueueResponse.FromString(reply)
 
-    async def answer(self, task: api.PollWorkflowTaskQueueResponse, *commands: Command) -> None:
+    async def answer(
+        self, task: api.PollWorkflowTaskQueueResponse, *commands: Command, messages: Sequence[Message] = ()
+    ) -> None:
         request = api.RespondWorkflowTaskCompletedRequest(
-            task_token=task.task_token, identity="worker", commands=commands
+            task_token=task.task_token, identity="worker", commands=commands, messages=messages
         )
         await self.history.respond_workflow_task_completed(self.call, request)
 

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyProto
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Acceptance, Request
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, ShardOwnershipLost, Unavailable
@@ -209,6 +212,23 @@ async def test_an_update_that_came_to_the_next_owner_is_not_held_unanswered_by_a
     messages = (await second.task()).messages
     waiting.cancel()
     assert [message.protocol_instance_id for message in messages] == ["u"]
+
+
+async def test_after_a_hand_over_the_next_owner_takes_an_answer_to_an_update(store: Misbehaving) -> None:
+    first = await live(store)
+    await first.begin("w")
+    await first.answer(await first.task())
+    asked = asyncio.create_task(first.update("w", "u"))
+    task = await first.task()
+    await first.history.hand_over()
+    asked.cancel()
+    second = await live(store)
+    request = Request()
+    task.messages[0].body.Unpack(request)
+    body = AnyProto()
+    body.Pack(Acceptance(accepted_request_sequencing_event_id=task.messages[0].event_id, accepted_request=request))
+    await second.answer(task, messages=[Message(id="m", protocol_instance_id="u", body=body)])
+    assert "WORKFLOW_EXECUTION_UPDATE_ACCEPTED" in await second.event_names("w")
 
 
 async def test_a_worker_is_refused_when_something_has_happened_since(store: Misbehaving) -> None:
