@@ -26,6 +26,11 @@ SEARCH_ATTRIBUTES = {"Shade": "Keyword", "Weight": "Int", "Story": "Text"}
 DYNAMIC_CONFIG = {
     "frontend.namespaceRPS.namespaceReplicationInducingAPIs": 1000,
     "frontend.rps.namespaceReplicationInducingAPIs": 1000,
+    "frontend.WorkflowPauseEnabled": True,  # off unless set
+    # Lower than anyone would set them, so that a scenario can come so far.
+    "history.workflowTaskHeartbeatTimeout": "2s",
+    "limit.historyCount.suggestContinueAsNew": 60,
+    "history.maxTotalUpdates": 15,
 }
 
 
