@@ -2,6 +2,7 @@
 
 import asyncio
 from random import Random
+from typing import Any
 
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.common.v1 import Header, Memo, Priority, RetryPolicy, WorkflowExecution
@@ -14,6 +15,7 @@ from tests.conformance.commands import payload, payloads, seconds, shade
 from tests.conformance.scenarios.queries import answer as answer_query
 from tests.conformance.scenarios.queries import query
 from tests.conformance.scenarios.signals import signal_with_start
+from tests.conformance.scenarios.update_with_start import both
 from tests.conformance.scenarios.updates import poll, update
 from tests.conformance.wire import Stopped
 from tests.random_programs.story import Flow, Story
@@ -23,6 +25,7 @@ Start = api.StartWorkflowExecutionRequest
 Signal = api.SignalWorkflowExecutionRequest
 
 ADMITTED = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
+IMPATIENT_S = 2
 UPDATE_LIMIT_S = 60.0
 UNKNOWN_RUN = "11111111-1111-1111-1111-111111111111"
 
@@ -49,6 +52,10 @@ def random_start(flow: Flow, dice: Random) -> Start:
         change.workflow_execution_timeout.CopyFrom(seconds(900))
     if dice.random() < 0.3:
         change.workflow_run_timeout.CopyFrom(seconds(600))
+    if dice.random() < 0.05:
+        change.workflow_run_timeout.CopyFrom(seconds(1))
+    elif dice.random() < 0.05:
+        change.cron_schedule = "@every 1s"
     return change
 
 
@@ -62,7 +69,10 @@ async def start(_: Story, flow: Flow, dice: Random) -> None:
     nature = dice.choices(("plain", "delayed", "eager"), (8, 1, 1))[0]
     if nature == "delayed":
         change.workflow_start_delay.CopyFrom(seconds(3600))
+        change.cron_schedule = ""
     change.request_eager_execution = nature == "eager"
+    if dice.random() < 0.1:
+        change.workflow_task_timeout.CopyFrom(seconds(IMPATIENT_S))
     request = flow.w.start_request(change)
     request.request_id = change.request_id
     reply = await flow.w.attempt(flow.w.rpc.StartWorkflowExecution, request)
@@ -122,6 +132,21 @@ async def update_it(story: Story, flow: Flow, dice: Random) -> None:
     flow.updates.append(update_id)
     request = update(flow.w, update_id, dice.choice(("ACCEPTED", "COMPLETED")))
     caller = asyncio.create_task(flow.w.attempt(flow.w.rpc.UpdateWorkflowExecution, request, limit_s=UPDATE_LIMIT_S))
+    await _until_admitted(story, flow, update_id, caller)
+
+
+async def update_with_start(story: Story, flow: Flow, dice: Random) -> None:
+    """Send an update to a workflow that may have to be started for it."""
+    change = Start(workflow_task_timeout=seconds(60), workflow_id_reuse_policy=dice.choice(Reuse.values()))
+    request = both(flow.w, dice.choice((Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, *Conflict.values())), change)
+    request.operations[0].start_workflow.request_id = flow.new_id("request")
+    update_id = request.operations[1].update_workflow.request.meta.update_id = flow.new_id("update")
+    caller = asyncio.create_task(flow.w.attempt(flow.w.rpc.ExecuteMultiOperation, request, limit_s=UPDATE_LIMIT_S))
+    flow.updates.append(update_id)
+    await _until_admitted(story, flow, update_id, caller)
+
+
+async def _until_admitted(story: Story, flow: Flow, update_id: str, caller: "asyncio.Task[Any]") -> None:
     story.callers.append(caller)
     known = poll(flow.w, update_id, "UNSPECIFIED")
     while not caller.done():

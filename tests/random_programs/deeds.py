@@ -25,12 +25,20 @@ def _may_fail(flow: Flow) -> bool:
     return flow.held is not None and flow.held.attempt < 3
 
 
+def _may_be_asked(flow: Flow) -> bool:
+    """The query becomes a task of its own, and it is known on which queue."""
+    at_rest = flow.is_idle or not flow.is_open
+    return flow.run_id in flow.answered and at_rest and not flow.has_stuck
+
+
 DEEDS = (
     Deed(client.start, 5, lambda flow: not flow.exists),
     Deed(client.start, 2, lambda flow: flow.exists),
     Deed(client.start, 6, lambda flow: flow.exists and not flow.is_open),
     Deed(client.signal_and_start, 2, lambda flow: True),
-    Deed(worker.take, 40, lambda flow: flow.task_waits),
+    Deed(worker.take, 40, lambda flow: flow.task_waits and not flow.is_impatient),
+    Deed(worker.take, 10, lambda flow: flow.task_waits and flow.is_impatient and flow.attempt < 3),
+    Deed(worker.take_and_answer, 30, lambda flow: flow.task_waits and flow.is_impatient),
     Deed(worker.answer, 40, lambda flow: flow.held is not None),
     Deed(worker.fail, 4, _may_fail),
     Deed(worker.answer_late, 3, lambda flow: bool(flow.old_tasks)),
@@ -38,9 +46,11 @@ DEEDS = (
     Deed(activities.respond, 20, lambda flow: bool(flow.in_hand)),
     Deed(activities.respond_by_id, 3, lambda flow: bool(flow.activities())),
     Deed(client.signal, 10, lambda flow: flow.exists),
-    Deed(client.update_it, 10, lambda flow: flow.run_id in flow.begun and flow.is_open),
+    Deed(client.update_it, 10, lambda flow: flow.run_id in flow.begun and flow.is_open and not flow.is_impatient),
     Deed(client.update_it, 1, lambda flow: flow.exists and not flow.is_open),
-    Deed(client.query_it, 6, lambda flow: flow.run_id in flow.answered and (flow.is_idle or not flow.is_open)),
+    Deed(client.update_with_start, 3, lambda flow: not flow.exists or not flow.is_open),
+    Deed(client.update_with_start, 2, lambda flow: flow.run_id in flow.begun and not flow.is_impatient),
+    Deed(client.query_it, 6, _may_be_asked),
     Deed(client.cancel, 4, lambda flow: flow.exists),
     Deed(client.terminate, 2, lambda flow: flow.exists),
     Deed(client.describe, 5, lambda flow: flow.exists),

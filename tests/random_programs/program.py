@@ -105,4 +105,8 @@ async def end(story: Story) -> None:
     for flow in story.flows.values():
         with contextlib.suppress(Stopped):
             await flow.w.unrecorded(flow.w.rpc.TerminateWorkflowExecution, flow.w.terminate_request())
+    polls = [flow.sticky_poll for flow in story.flows.values() if flow.sticky_poll is not None]
+    for sticky_poll in polls:
+        sticky_poll.cancel()
     await asyncio.gather(*story.callers)
+    await asyncio.gather(*polls, return_exceptions=True)

@@ -7,12 +7,13 @@ servers are told the same, in the same order.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import temporalio.api.workflowservice.v1 as api
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import ParentClosePolicy, PendingActivityState, PendingWorkflowTaskState
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.history.v1 import HistoryEvent
@@ -51,7 +52,10 @@ class Flow:
     runs: list[str] = field(default_factory=list)  # in their order
     begun: set[str] = field(default_factory=set)  # runs that have had a workflow task
     answered: set[str] = field(default_factory=set)  # runs of which a worker has completed a task
-    dies: bool = False  # its run time-out is near
+    closing: bool = False  # it has tried to close over what its worker had not seen, and may try again
+    sticks: bool = False  # the next workflow task goes to the sticky queue
+    has_stuck: bool = False
+    sticky_poll: "asyncio.Task[WorkflowTask] | None" = None  # of the worker that waits for it there
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -96,6 +100,16 @@ class Flow:
         """Its worker has nothing to do, and there is one: a query becomes a task of its own."""
         return self.run_id in self.begun and not self.has_task and not self.undelivered
 
+    @property
+    def attempt(self) -> int:
+        """Of the pending workflow task."""
+        return self.seen.pending_workflow_task.attempt if self.seen is not None and self.has_task else 0
+
+    @property
+    def is_impatient(self) -> bool:
+        """Its workflow tasks time out while the program waits for it."""
+        return self.seen is not None and self.seen.execution_config.default_workflow_task_timeout.seconds < FAR_S
+
     def activities(self) -> list[PendingActivityInfo]:
         """Those that have not ended, in the order of their ids."""
         pending = self.seen.pending_activities if self.seen is not None and self.is_open else []
@@ -103,7 +117,7 @@ class Flow:
 
     def waiting_activities(self) -> list[PendingActivityInfo]:
         """Those whose next attempt waits for a worker."""
-        return [each for each in self.activities() if each.state == ACTIVITY_SCHEDULED and not _in_s(each) > 0]
+        return [each for each in self.activities() if each.state == ACTIVITY_SCHEDULED and not _backs_off_s(each) > 0]
 
     def new_id(self, kind: str) -> str:
         return f"{kind}{next(self.numbers)}"
@@ -120,13 +134,14 @@ class Flow:
             self.begun.add(self.run_id)
         if self.held is not None and seen.pending_workflow_task.state == TASK_SCHEDULED:
             self.drop_task()
+            self.sticks = False
         if self.run_id != run_id or not self.is_open:
             self.drop_task()
             self.undelivered = False
             self.timers.clear()
             self.scheduled.clear()
             self.accepted.clear()
-            self.dies = self.dies and self.run_id == run_id and self.is_open
+            self.sticks = self.closing = False
         if self.eager is not None:
             self.held, self.eager = self.eager, None
 
@@ -190,11 +205,14 @@ class Story:
             if known is not None and not known.is_open:
                 return f"{flow.name} waits for the end of {child.workflow_id}"
         for activity in flow.activities():
-            if 0 < _in_s(activity) < FAR_S:
+            if 0 < _backs_off_s(activity) < FAR_S:
                 return f"{flow.name} waits for the next attempt of {activity.activity_id}"
             if flow.short.get(activity.activity_id) == activity.attempt:
                 return f"{flow.name} waits for the time-out of {activity.activity_id}"
-        if flow.dies:
+        if flow.is_impatient and flow.has_task and flow.seen.pending_workflow_task.state != TASK_SCHEDULED:
+            return f"{flow.name} waits for the time-out of its workflow task"
+        ends_at = flow.seen.workflow_extended_info.run_expiration_time
+        if ends_at.seconds > 0 and _in_s(ends_at) < FAR_S:
             return f"{flow.name} waits for its end"
         return self._why_unrest_below(flow, flow.seen)
 
@@ -215,11 +233,20 @@ class Story:
 
     async def until_events(self, flow: Flow, run_id: str, hold: Callable[[list[HistoryEvent]], bool]) -> None:
         """Wait until the events of a run are as they should be."""
-        nap_s = 0.01
-        async with _limit(lambda: f"{flow.name} does not come to the events it should have"):
-            while not hold(await flow.w.events(run_id=run_id)):
-                await asyncio.sleep(nap_s)
-                nap_s = min(nap_s * 1.5, 0.1)
+
+        async def look() -> bool:
+            return hold(await flow.w.events(run_id=run_id))
+
+        await until(f"{flow.name} has the events it should have", look)
+
+
+async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again; raises Stopped when it takes too long."""
+    nap_s = 0.01
+    async with _limit(lambda: f"it never came that {what}"):
+        while not await holds():
+            await asyncio.sleep(nap_s)
+            nap_s = min(nap_s * 1.5, 0.1)
 
 
 @asynccontextmanager
@@ -236,12 +263,13 @@ def status_of(seen: Description) -> Status.ValueType:
     return seen.workflow_execution_info.status
 
 
-def _in_s(activity: PendingActivityInfo) -> float:
+def _backs_off_s(activity: PendingActivityInfo) -> float:
     """How far away the activity's next attempt is; at most 0 when it waits for nothing."""
-    if not activity.HasField("next_attempt_schedule_time"):
-        return 0.0
-    next_at = activity.next_attempt_schedule_time.ToDatetime(tzinfo=UTC)
-    return (next_at - datetime.now(UTC)).total_seconds()
+    return _in_s(activity.next_attempt_schedule_time) if activity.HasField("next_attempt_schedule_time") else 0.0
+
+
+def _in_s(time: Timestamp) -> float:
+    return (time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _begins_far_away(seen: Description) -> bool:

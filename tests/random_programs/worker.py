@@ -1,7 +1,9 @@
 """The workflow worker of random programs: it takes workflow tasks, and answers them with random commands."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
+from typing import cast
 
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.command.v1 import Command, ProtocolMessageCommandAttributes
@@ -11,10 +13,18 @@ from temporalio.api.command.v1 import RequestCancelExternalWorkflowExecutionComm
 from temporalio.api.command.v1 import SignalExternalWorkflowExecutionCommandAttributes as SignalExternal
 from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes as StartChild
 from temporalio.api.common.v1 import Memo, Payload, RetryPolicy, SearchAttributes, WorkflowExecution
-from temporalio.api.enums.v1 import CommandType, EventType, ParentClosePolicy, WorkflowIdReusePolicy
+from temporalio.api.enums.v1 import (
+    CommandType,
+    EventType,
+    ParentClosePolicy,
+    TaskQueueKind,
+    TaskQueueType,
+    WorkflowIdReusePolicy,
+)
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause as Cause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.protocol.v1 import Message
+from temporalio.api.taskqueue.v1 import TaskQueue
 
 from tests.conformance.commands import (
     cancel_activity,
@@ -39,12 +49,15 @@ from tests.conformance.commands import (
 )
 from tests.conformance.scenarios.updates import accept, reject, respond
 from tests.random_programs.activities import UNTAKEN, kind_of, random_activity
-from tests.random_programs.story import Flow, Story, WorkflowTask
+from tests.random_programs.story import Flow, Story, WorkflowTask, until
 
 Completed = api.RespondWorkflowTaskCompletedRequest
 
 SHORT_S = 0.2
 """A timer that fires while the program waits for it."""
+
+STICKY_LIMIT_S = 70.0
+"""How long a worker polls a sticky queue; the server lets it wait for a minute."""
 
 EXTERNAL_INITIATED = (
     EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED,
@@ -60,7 +73,49 @@ EXTERNAL_ENDED = (
 
 async def take(_: Story, flow: Flow, __: Random) -> None:
     """The worker takes the next workflow task."""
-    flow.held = in_hand(flow, await flow.w.workflow_task())
+    if flow.sticks:
+        assert flow.sticky_poll is not None
+        entry = flow.w.transcript.enter("PollWorkflowTaskQueue (sticky)")
+        task = await flow.sticky_poll
+        flow.sticky_poll = None
+        flow.held = in_hand(flow, task)
+        flow.w.transcript.settle(entry, task)
+    else:
+        flow.held = in_hand(flow, await flow.w.workflow_task())
+
+
+async def take_and_answer(story: Story, flow: Flow, dice: Random) -> None:
+    """The worker is quick."""
+    await take(story, flow, dice)
+    await answer(story, flow, dice)
+
+
+async def _stick(flow: Flow) -> None:
+    """A worker polls the sticky queue before anything is sent there: else the server would not use it."""
+    if flow.sticky_poll is None:
+        flow.sticky_poll = asyncio.create_task(_sticky_task(flow))
+    request = api.DescribeTaskQueueRequest(
+        namespace=flow.w.namespace,
+        task_queue=_sticky_queue(flow),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+
+    async def is_polled() -> bool:
+        return bool((await flow.w.unrecorded(flow.w.rpc.DescribeTaskQueue, request)).pollers)
+
+    await until("the sticky queue is polled", is_polled)
+
+
+async def _sticky_task(flow: Flow) -> WorkflowTask:
+    request = api.PollWorkflowTaskQueueRequest(
+        namespace=flow.w.namespace, task_queue=_sticky_queue(flow), identity="worker"
+    )
+    send = cast(Callable[..., Awaitable[WorkflowTask]], flow.w.rpc.PollWorkflowTaskQueue)
+    return await send(request, timeout=STICKY_LIMIT_S)
+
+
+def _sticky_queue(flow: Flow) -> TaskQueue:
+    return TaskQueue(name=flow.w.id("sticky"), kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=flow.w.queue)
 
 
 def in_hand(flow: Flow, task: WorkflowTask) -> WorkflowTask:
@@ -76,7 +131,7 @@ def in_hand(flow: Flow, task: WorkflowTask) -> WorkflowTask:
 
 async def fail(_: Story, flow: Flow, dice: Random) -> None:
     """The worker fails the task."""
-    task, flow.held = flow.held, None
+    task, flow.held, flow.sticks = flow.held, None, False
     assert task is not None
     causes = (
         Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
@@ -105,10 +160,18 @@ async def answer(story: Story, flow: Flow, dice: Random) -> None:
     plan = Answer(story, flow, task, dice)
     request = plan.request()
     run_id = flow.run_id
+    sticks = dice.random() < 0.25 and not flow.is_impatient
+    if sticks:
+        await _stick(flow)
+        request.sticky_attributes.worker_task_queue.CopyFrom(_sticky_queue(flow))
+        request.sticky_attributes.schedule_to_start_timeout.CopyFrom(seconds(100))
     reply = await flow.w.attempt(flow.w.rpc.RespondWorkflowTaskCompleted, request)
+    flow.closing = reply is None and plan.closes
     if reply is None:
         return
     flow.answered.add(run_id)
+    flow.sticks = sticks
+    flow.has_stuck |= sticks
     if dice.random() < 0.3:
         flow.drop_task()
     flow.held = in_hand(flow, reply.workflow_task) if reply.workflow_task.task_token else None
@@ -139,6 +202,7 @@ class Answer:
         self.short: list[str] = []  # activities that will time out in a moment
         self.fires = ""  # the timer that fires in a moment
         self.reaches_out = False
+        self.closes = False
 
     def request(self) -> Completed:
         """The completion. At most one thing in it has consequences that take their time."""
@@ -270,6 +334,8 @@ class Answer:
         )
         if dice.random() < 0.3:
             change.retry_policy.CopyFrom(RetryPolicy(initial_interval=seconds(0.1), maximum_attempts=2))
+        elif dice.random() < 0.1:
+            change.workflow_run_timeout.CopyFrom(seconds(1))
         if dice.random() < 0.3:
             change.memo.fields["x"].CopyFrom(payload("child"))
             change.search_attributes.CopyFrom(shade("green"))
@@ -281,9 +347,12 @@ class Answer:
         return WorkflowExecution(workflow_id=flow.name, run_id=self.dice.choice(["", "", *flow.runs]))
 
     def _signal(self) -> None:
+        other = self._other()
+        if self.story.flows[other.workflow_id].closing:
+            return  # the signal would wait until it is closed, or is not
         self.reaches_out = True
         attributes = SignalExternal(
-            execution=self._other(),
+            execution=other,
             signal_name="from outside",
             input=payloads("hello"),
             control="mine",
@@ -304,6 +373,7 @@ class Answer:
         self.commands.append(cancel_external(attributes))
 
     def _close(self) -> None:
+        self.closes = True
         again = Continue(backoff_start_interval=seconds(1), input=payloads("again"))
         if self.dice.random() < 0.3:
             again.memo.fields["z"].CopyFrom(payload("3"))
