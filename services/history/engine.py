@@ -57,7 +57,6 @@ from services.rpc import MatchingClient
 from services.runtime import Chance, Clock
 
 ABORTED = "workflow update was aborted by closing workflow"
-ALREADY_COMPLETED = "workflow execution already completed"
 CACHED_WORKFLOWS_MAX = 8096
 
 T = TypeVar("T")
@@ -275,7 +274,7 @@ class Engine(Loading):
         if decision.batches or entry.run.info.task.started_event_id != before.info.task.started_event_id:
             entry.notify()
         if decision.outcomes or entry.updates:
-            self._tell_updates(entry, decision, task_was_started=bool(before.info.task.started_event_id))
+            self._tell_updates(entry, decision)
         if not decision.run.is_open:
             self._abandon_queries(entry)
 
@@ -291,7 +290,7 @@ class Engine(Loading):
             shard.wake_at(_wake(entry.run, task.schedule_to_start_deadline_ns))
             shard.run_unstored(_task(entry.run, Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
 
-    def _tell_updates(self, entry: RunEntry, decision: Decision, *, task_was_started: bool) -> None:
+    def _tell_updates(self, entry: RunEntry, decision: Decision) -> None:
         for update_id, outcome in decision.outcomes.items():
             progress = entry.updates.get(update_id)
             if progress is not None:
@@ -301,7 +300,7 @@ class Engine(Loading):
                 if progress.outcome is None:
                     accepted = progress.stage == Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
                     if not accepted:
-                        progress.aborted = ABORTED if task_was_started else ALREADY_COMPLETED
+                        progress.aborted = ABORTED
                     self._advance(progress, closed_outcome() if accepted else None)
         for update_id in [u for u, progress in entry.updates.items() if not progress.waiters]:
             if entry.updates[update_id].outcome is not None or entry.updates[update_id].aborted:

@@ -20,7 +20,7 @@ from services.history.core.retry import next_retry
 from services.history.core.start import follow, following_attributes
 from services.history.core.times import duration
 from services.history.core.workflow_task import fail_task
-from services.protos.run_pb2 import Task
+from services.protos.run_pb2 import Task, WorkflowTask
 
 SERVICE_IDENTITY = "history-service"
 
@@ -28,6 +28,8 @@ SERVICE_IDENTITY = "history-service"
 def close_run(draft: Draft, attributes: Message) -> None:
     """Writes the closing event and files what a close entails."""
     info = draft.info
+    if info.task.kind == WorkflowTask.SPECULATIVE and not info.task.started_event_id:
+        info.ClearField("task")  # it was made for updates, which end with the run
     draft.add(attributes)
     assert not draft.run.is_open, f"{type(attributes).__name__} did not close the run"
     draft.drop_buffered()

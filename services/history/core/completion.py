@@ -131,6 +131,7 @@ def _drop_speculative(run: Run, given: Given, request: RespondWorkflowTaskComple
 
 def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest, namespace: str) -> Completed:
     draft = Draft(run, given)
+    draft.run.closing = False
     task = copy_of(draft.info.task)
     if _heartbeats_too_long(draft, task, request):
         return Completed(decision=finish(draft), error=task_not_found())
@@ -263,6 +264,7 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     if run.info.task.attempt > 1 and bad.cause != UNHANDLED and not bad.terminates:
         return Completed(decision=None, error=error)
     draft = Draft(run, given)
+    draft.run.closing = bad.cause == UNHANDLED
     failure = Failure(message=error.message, server_failure_info=ServerFailureInfo())
     flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
     if bad.terminates:

@@ -27,6 +27,10 @@ def completed() -> Rejection:
     return Rejection(Reason.NOT_FOUND, "workflow execution already completed")
 
 
+def closing() -> Rejection:
+    return Rejection(Reason.BUSY, "workflow operation can not be applied because workflow is closing")
+
+
 def task_not_found() -> Rejection:
     return Rejection(Reason.NOT_FOUND, "Workflow task not found.")
 

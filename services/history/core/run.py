@@ -46,11 +46,17 @@ class Run:
     buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
     updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
+    closing: bool = False  # volatile: the last workflow task tried to close the run over what it had not seen
     build_id: str | None = None  # whose last completion is in the search attributes; None: look
 
     @property
     def is_open(self) -> bool:
         return self.info.status == RUNNING
+
+    @property
+    def is_closing(self) -> bool:
+        """A worker is about to close the run for the second time: nothing more may come in its way."""
+        return self.closing and bool(self.info.task.started_event_id)
 
     def fork(self) -> "Run":
         """A copy that can be changed without changing this one. Entries are shared: they are replaced, not changed."""
@@ -66,6 +72,7 @@ class Run:
             self.buffered.copy(),
             self.updates.copy(),
             self.admitted.copy(),
+            self.closing,
             self.build_id,
         )
 

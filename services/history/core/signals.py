@@ -9,7 +9,7 @@ from temporalio.api.history.v1 import (
 )
 
 from services.history.core.draft import Draft
-from services.history.core.rejection import completed, invalid
+from services.history.core.rejection import closing, completed, invalid
 from services.history.core.workflow_task import schedule_task
 
 
@@ -29,6 +29,8 @@ def signal_run(
         return  # even if the run has closed since: it was taken, and only the answer was lost
     if not draft.run.is_open:
         raise completed()
+    if draft.run.is_closing:
+        raise closing()
     if draft.info.signal_count >= draft.given.limits.signals_max:
         raise invalid("exceeded workflow execution limit for signal events")
     draft.add(

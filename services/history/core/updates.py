@@ -16,7 +16,7 @@ from temporalio.api.update.v1 import Request as UpdateRequest
 
 from services.history.core.commands.refusal import BadCommand, Cause
 from services.history.core.draft import Draft
-from services.history.core.rejection import Reason, Rejection, completed
+from services.history.core.rejection import Reason, Rejection, closing, completed
 from services.history.core.run import AdmittedUpdate, Run
 from services.history.core.workflow_task import schedule_task
 
@@ -32,6 +32,8 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
         return
     if not run.is_open:
         raise completed()
+    if run.is_closing:
+        raise closing()
     if info.task_attempts_since_success + 1 >= FAILING_FROM_ATTEMPT:
         raise Rejection(
             Reason.NOT_READY, "Unable to perform workflow execution update due to Workflow Task in failed state."
