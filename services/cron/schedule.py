@@ -1,24 +1,26 @@
-"""Schedules of robfig's standard form: five fields, @hourly and the like, `@every 90s`, with CRON_TZ= or TZ= before.
+"""Schedules as the API takes them: five fields, @hourly and the like, `@every 90s`, with CRON_TZ= or TZ= before.
 
-The five fields are croniter's business (a well-kept library); what is only of this form is here.
 (events_commands.md section 7, Cron)
 """
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from services.cron.fields import Fields, next_slot, parse_fields
 
 SECOND: Final = 1_000_000_000
 INVALID: Final = "invalid CronSchedule."
+NEVER: Final = "invalid CronSchedule, no time can be found to satisfy the schedule"
 
-_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
-_EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+)")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) (.*)", re.DOTALL)
+_EVERY: Final = "@every "
+_PART: Final = r"(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"  # as Go writes durations
+_DURATION = re.compile(rf"[+-]?(?:0|(?:{_PART})+)")
+_UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+_INT64_MAX: Final = 2**63 - 1
 _SHORTHANDS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -32,49 +34,62 @@ _SHORTHANDS: Final = {
 
 def why_invalid(schedule: str) -> str | None:
     """The reference's sentence when it is no schedule. An empty one means none, and is fine."""
-    if not schedule:
-        return None
-    try:
-        _parsed(schedule)
-    except ValueError:
-        return INVALID
-    return None
-
-
-def next_backoff_ns(schedule: str, start_ns: int, now_ns: int) -> int:
-    """From now to the first slot after `start_ns` (when the last run was due) that is not over, in whole seconds.
-
-    Slots that passed while that run was still going are skipped. Raises ValueError when it is no schedule.
-    """
-    zone, rule = _parsed(schedule)
-    if isinstance(rule, int):
-        period_ns = rule * SECOND
-        slot_ns = start_ns + max(-(-(now_ns - start_ns) // period_ns), 1) * period_ns
-    else:
-        after_ns = max(start_ns, now_ns - 1)
-        after = datetime.fromtimestamp(after_ns / SECOND, zone)
-        slot = croniter(rule, after, ret_type=datetime).get_next(datetime)
-        slot_ns = int(slot.timestamp()) * SECOND
-    return max(-(-(slot_ns - now_ns) // SECOND), 1) * SECOND
+    return _judged(schedule) if schedule else None
 
 
 @lru_cache(maxsize=1024)
-def _parsed(schedule: str) -> tuple[tzinfo, str | int]:
+def _judged(schedule: str) -> str | None:
+    try:
+        return NEVER if next_backoff_ns(schedule, 0, 0) is None else None
+    except ValueError:
+        return INVALID
+
+
+def next_backoff_ns(schedule: str, start_ns: int, now_ns: int) -> int | None:
+    """From now to the first slot after `start_ns` (when the last run was due) that is not over, in whole seconds.
+
+    Slots that passed while that run was still going are skipped. None when there is none to come (the 30th of
+    February). Raises ValueError when it is no schedule.
+    """
+    zone, rule = _parsed(schedule)
+    start_s, now_s = start_ns // SECOND, -(-now_ns // SECOND)
+    slot_s: int | None
+    if isinstance(rule, int):
+        slot_s = start_s + max(-(-(now_s - start_s) // rule), 1) * rule
+    else:
+        slot_s = next_slot(rule, max(start_s + 1, now_s), zone)
+    return None if slot_s is None else -(-(slot_s * SECOND - now_ns) // SECOND) * SECOND
+
+
+@lru_cache(maxsize=1024)
+def _parsed(schedule: str) -> tuple[tzinfo, Fields | int]:
     """The time zone, and five fields or a period in seconds."""
     zone: tzinfo = UTC
-    spec = schedule.strip()
+    spec = schedule
     named = _ZONE.fullmatch(spec)
     if named:
-        try:
-            zone = ZoneInfo(named[1])
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"unknown time zone {named[1]}") from error
-        spec = named[2].strip()
-    every = _EVERY.fullmatch(spec)
-    if every:
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(every[1]))
-        return zone, max(int(seconds), 1)
-    fields = _SHORTHANDS.get(spec, spec).replace("?", "*")
-    if len(fields.split()) != 5 or not croniter.is_valid(fields):
-        raise ValueError(f"not five cron fields: {spec}")
-    return zone, fields
+        zone, spec = _zone(named[1]), named[2].strip()
+    if spec.startswith(_EVERY):
+        return zone, _period_s(spec.removeprefix(_EVERY))
+    return zone, parse_fields(_SHORTHANDS.get(spec, spec))
+
+
+def _zone(name: str) -> tzinfo:
+    if name in ("", "UTC", "Local"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"unknown time zone {name}") from error
+
+
+def _period_s(text: str) -> int:
+    """A duration cut to whole seconds, and at least one."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"not a duration: {text}")
+    total = 0.0
+    for number, unit in re.findall(_PART, text):
+        total += float(number) * _UNITS[unit.replace("\u00b5", "u").replace("\u03bc", "u")]
+    if total > _INT64_MAX:
+        raise ValueError(f"too long a duration: {text}")
+    return 1 if text.startswith("-") else max(int(total) // SECOND, 1)

@@ -96,13 +96,21 @@ class StartRules:
         if request.HasField("memo"):
             memo_max = self._config.get(limits.MEMO_SIZE_ERROR, namespace.name)
             checks.blob_size(request.memo, memo_max, "Memo size exceeds limit.")
-            _drop_nulls(request.memo.fields)
+            for name in [name for name, payload in request.memo.fields.items() if _is_no_entry(payload)]:
+                del request.memo.fields[name]
             if not request.memo.fields:
                 request.ClearField("memo")
         if request.HasField("versioning_override"):
             _check_override(request.versioning_override)
         if not request.request_id:
             request.request_id = self._chance.unique_id()
+
+
+def _is_no_entry(payload: Payload) -> bool:
+    """What would delete an entry of a memo: no data, null, an empty list."""
+    if not payload.data:
+        return True
+    return payload.metadata.get("encoding") == b"json/plain" and payload.data in (b"null", b"[]")
 
 
 def _drop_nulls(fields: MutableMapping[str, Payload]) -> None:

@@ -144,7 +144,7 @@ class Engine(Loading):
             refuse_search_attributes=lambda attributes: self._refuse_search_attributes(attributes, namespace),
             started=entry.started if entry is not None else None,
             why_invalid_cron=cron.why_invalid,
-            cron_backoff_ns=_cron_backoff_ns(entry.run, now_ns) if entry is not None else 0,
+            cron_backoff_ns=_cron_backoff_ns(entry.run, now_ns) if entry is not None else None,
         )
 
     def _refuse_search_attributes(self, attributes: SearchAttributes, namespace: Namespace) -> tuple[str, bool] | None:
@@ -390,9 +390,9 @@ def current_record(run: Run) -> CurrentRecord:
     )
 
 
-def _cron_backoff_ns(run: Run, now_ns: int) -> int:
+def _cron_backoff_ns(run: Run, now_ns: int) -> int | None:
     info = run.info
-    return cron.next_backoff_ns(info.cron_schedule, info.execution_time_ns, now_ns) if info.cron_schedule else 0
+    return cron.next_backoff_ns(info.cron_schedule, info.execution_time_ns, now_ns) if info.cron_schedule else None
 
 
 def _task(run: Run, kind: Task.Kind.ValueType, event_id: int = 0, stamp: int = 0) -> Task:

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
@@ -13,6 +14,8 @@ from temporalio.api.enums.v1 import (
     TaskQueueKind,
     TaskQueueType,
     WorkflowExecutionStatus,
+    WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
 )
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
@@ -23,7 +26,8 @@ from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
-from services.history.core.run import Run, copy_fields
+from services.history.core.run import RUNNING, Run, copy_fields
+from services.history.core.start import drop_nothings
 from services.history.core.wake import wake
 from services.history.engine import Engine
 from services.history.metrics import operation_of, traced, woken
@@ -45,6 +49,8 @@ from services.telemetry import tracer
 logger = logging.getLogger(__name__)
 
 SERVICE_IDENTITY = "history-service"
+CHILDREN_ENDED_AT_ONCE_MAX = 10
+CROWD_IDENTITY = "temporal-sys-parent-close-policy-workflow"  # who ends more of them in the reference
 
 
 class OutboxExecutor:
@@ -209,21 +215,38 @@ class OutboxExecutor:
         child = entry.run.children.get(task.event_id)
         if child is None:
             return True
-        if not child.started_event_id and not child.run_id:
-            abandoned = child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON
-            if not entry.run.is_open and not abandoned:
-                return True
+        if child.run_id:
+            run_id: str | None = child.run_id
+        elif entry.run.is_open:
             run_id = await self._create_child(task, workflow, entry, child)
-            if run_id is None:
-                return True
-            child = entry.run.children.get(task.event_id, child)
         else:
-            run_id = child.run_id
+            run_id = await self._created_child(task, entry, child)
+        if run_id is None:
+            return True
         first = ScheduleFirstWorkflowTaskRequest(
             namespace_id=child.namespace_id, workflow_id=child.workflow_id, run_id=run_id
         )
         await self._history.schedule_first_workflow_task(self._call(task), first)
+        child = entry.run.children.get(task.event_id, child)
+        if not entry.run.is_open and not child.run_id:  # the parent closed before it could record the child
+            await self._apply_policy(task, entry, child, run_id)
         return True
+
+    async def _created_child(self, task: Task, entry: RunEntry, child: Child) -> str | None:
+        """The child of a closed parent that never recorded it: there is one only if a crash came in between.
+
+        A child that was not started before its parent's close is not started any more, whatever the policy.
+        """
+        info = entry.run.info
+        request = api.DescribeWorkflowExecutionRequest(execution=WorkflowExecution(workflow_id=child.workflow_id))
+        try:
+            found = await self._history.describe_workflow_execution(self._call(task), request)
+        except NotFound:
+            return None
+        described = found.workflow_execution_info
+        parent = described.parent_execution
+        is_own = (parent.workflow_id, parent.run_id) == (info.workflow_id, info.run_id)
+        return described.execution.run_id if is_own and described.status == RUNNING else None
 
     async def _create_child(self, task: Task, workflow: WorkflowEntry, entry: RunEntry, child: Child) -> str | None:
         """Starts the child and records it with the parent; None when it could not be started."""
@@ -275,24 +298,29 @@ class OutboxExecutor:
         for child in list(entry.run.children.values()):
             if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON or not child.run_id:
                 continue
-            try:
-                await self._end_child(task, entry, child)
-            except NotFound:
-                continue  # it has ended by itself
+            await self._apply_policy(task, entry, child, child.run_id)
         return True
 
-    async def _end_child(self, task: Task, entry: RunEntry, child: Child) -> None:
+    async def _apply_policy(self, task: Task, entry: RunEntry, child: Child, run_id: str) -> None:
+        if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON:
+            return
+        with suppress(NotFound):  # it has ended by itself
+            await self._end_child(task, entry, child, run_id)
+
+    async def _end_child(self, task: Task, entry: RunEntry, child: Child, run_id: str) -> None:
         execution = WorkflowExecution(workflow_id=child.workflow_id)
         call = self._call(task)
         info = entry.run.info
+        crowd = len(entry.run.children) > CHILDREN_ENDED_AT_ONCE_MAX
+        identity = CROWD_IDENTITY if crowd else SERVICE_IDENTITY
         if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_TERMINATE:
             await self._history.terminate_workflow_execution(
                 call,
                 api.TerminateWorkflowExecutionRequest(
                     workflow_execution=execution,
-                    first_execution_run_id=child.run_id,
+                    first_execution_run_id=run_id,
                     reason="by parent close policy",
-                    identity=SERVICE_IDENTITY,
+                    identity=identity,
                 ),
             )
         else:
@@ -302,7 +330,7 @@ class OutboxExecutor:
                     namespace_id=child.namespace_id,
                     cancel=api.RequestCancelWorkflowExecutionRequest(
                         workflow_execution=execution,
-                        identity=SERVICE_IDENTITY,
+                        identity=identity,
                         request_id=f"{info.run_id}-close",
                     ),
                     source=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
@@ -314,8 +342,8 @@ class OutboxExecutor:
     async def _signal_external(
         self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
     ) -> bool:
-        if task.event_id not in entry.run.signals:
-            return True
+        if not entry.run.is_open or task.event_id not in entry.run.signals:
+            return True  # what a run sends in its last task is not delivered (the reference's)
         event = await self._engine.event(workflow, entry, task.event_id)
         initiated = event.signal_external_workflow_execution_initiated_event_attributes
         info, call = entry.run.info, self._call(task)
@@ -349,7 +377,7 @@ class OutboxExecutor:
     async def _cancel_external(
         self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
     ) -> bool:
-        if task.event_id not in entry.run.cancels:
+        if not entry.run.is_open or task.event_id not in entry.run.cancels:
             return True
         event = await self._engine.event(workflow, entry, task.event_id)
         initiated = event.request_cancel_external_workflow_execution_initiated_event_attributes
@@ -368,13 +396,13 @@ class OutboxExecutor:
         )
         cause = None
         try:
+            if initiated.workflow_execution.workflow_id == task.workflow_id:
+                raise NotFound("a workflow cannot cancel itself")
             await self._history.cancel_external(call, request)
         except NotFound:
             causes = CancelExternalWorkflowExecutionFailedCause
             cause = causes.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        await self._tell(
-            task, lambda draft: cancel_answered(draft, task.event_id, cause, call.namespace, initiated.control)
-        )
+        await self._tell(task, lambda draft: cancel_answered(draft, task.event_id, cause, call.namespace))
         return True
 
 
@@ -408,6 +436,9 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         workflow_task_timeout=initiated.workflow_task_timeout,
         request_id=f"{info.run_id}:{event.event_id}:0",
         workflow_id_reuse_policy=initiated.workflow_id_reuse_policy,
+        workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+        if initiated.workflow_id_reuse_policy == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+        else WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
         cron_schedule=initiated.cron_schedule,
         user_metadata=event.user_metadata if event.HasField("user_metadata") else None,
     )

@@ -117,6 +117,7 @@ class Requests(Room):
         def decide(draft: Draft) -> None:
             if not draft.run.is_open:
                 return  # it has what was asked for; the reference does not insist on a child either
+            _require_child(draft, request.child_workflow_only, request.source.workflow_id, request.source.run_id)
             request_cancel(
                 draft,
                 reason=cancel.reason,

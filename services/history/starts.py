@@ -271,9 +271,8 @@ class Starts(Room):
             current = await self.engine.current(workflow)
             if current is not None and current.create_request_id == start.request_id:
                 return StartChildResponse(run_id=current.run_id)
-            if current is not None and await self._may_replace(workflow, current, start):
-                raise already_started(current, start.workflow_id)
-            entry = await self._create_child(workflow, request, current)
+            terminates = current is not None and await self._may_replace(workflow, current, start)
+            entry = await self._create_child(workflow, request, current, terminates=terminates)
             return StartChildResponse(run_id=entry.run.info.run_id)
 
     async def _may_replace(
@@ -286,7 +285,7 @@ class Starts(Room):
             raise
 
     async def _create_child(
-        self, workflow: WorkflowEntry, request: StartChildRequest, current: CurrentRecord | None
+        self, workflow: WorkflowEntry, request: StartChildRequest, current: CurrentRecord | None, *, terminates: bool
     ) -> RunEntry:
         run_id = self.engine.chance.run_id()
         given = self.engine.given(request.namespace_id)
@@ -322,7 +321,10 @@ class Starts(Room):
         pointer = CurrentWrite(
             expected_run_id=current.run_id if current is not None else None, record=current_record(decision.run)
         )
-        await self.engine.write(workflow, [(entry, decision)], pointer)
+        parts = [(entry, decision)]
+        if terminates and current is not None:
+            parts.insert(0, await self._terminated(workflow, current, run_id))
+        await self.engine.write(workflow, parts, pointer)
         return entry
 
     async def schedule_first_workflow_task(self, call: Call, request: ScheduleFirstWorkflowTaskRequest) -> None:
@@ -341,7 +343,7 @@ class Starts(Room):
 
 
 def _first_slot_ns(request: api.StartWorkflowExecutionRequest, now_ns: int) -> int:
-    return cron.next_backoff_ns(request.cron_schedule, now_ns, now_ns) if request.cron_schedule else 0
+    return cron.next_backoff_ns(request.cron_schedule, now_ns, now_ns) or 0 if request.cron_schedule else 0
 
 
 def _may_replace(current: CurrentRecord, request: api.StartWorkflowExecutionRequest) -> bool:

@@ -10,7 +10,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.errors import InvalidArgument, NotFound
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core import activities
-from services.history.core.commands import search_attributes_set
+from services.history.core.commands import namespaces_named, search_attributes_set
 from services.history.core.completion import Completed, complete_task, require_task
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
@@ -116,6 +116,8 @@ class WorkflowTasks(Room):
     ) -> bytes:
         token = parse_token(call, request.task_token)
         await self.engine.namespaces.having(token.namespace_id, search_attributes_set(request.commands))
+        for name in namespaces_named(request.commands):
+            self.engine.namespaces.by_name(name)  # an unknown one is the call's error, not the task's
         workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
         async with workflow.lock:
             entry = await self.engine.run(workflow, token.run_id)

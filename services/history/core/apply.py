@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable
 from enum import IntEnum
 
-from temporalio.api.common.v1 import Memo, Payload, SearchAttributes, WorkflowExecution
+from temporalio.api.common.v1 import Payload, SearchAttributes, WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ParentClosePolicy, TaskQueueKind, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 
+from services.history.core.memo import merged
 from services.history.core.run import RUNNING, Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.protos.run_pb2 import Activity, Child, External, Parent, Timer, Update, WorkflowTask
@@ -346,11 +347,8 @@ def _is_nil(payload: Payload) -> bool:
 
 
 def _properties_modified(run: Run, event: HistoryEvent, _: Changes) -> None:
-    upserted = event.workflow_properties_modified_event_attributes.upserted_memo.fields
-    fields = run.info.memo.fields
-    merged = {name: upserted[name] if name in upserted else fields[name] for name in {*fields, *upserted}}
-    kept = {name: payload for name, payload in merged.items() if not _is_nil(payload)}
-    run.info.memo.CopyFrom(Memo(fields=kept))
+    upserted = event.workflow_properties_modified_event_attributes.upserted_memo
+    run.info.memo.CopyFrom(merged(run.info.memo, upserted))
 
 
 def _update_accepted(run: Run, event: HistoryEvent, changes: Changes) -> None:

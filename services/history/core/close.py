@@ -15,6 +15,8 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionTimedOutEventAttributes,
 )
 
+from temporalio.api.sdk.v1 import UserMetadata
+
 from services.history.core.draft import Draft
 from services.history.core.retry import next_retry
 from services.history.core.start import follow, following_attributes
@@ -46,17 +48,21 @@ def close_run(draft: Draft, attributes: Message) -> None:
         draft.tasks[-1].fire_time_ns = draft.now_ns + draft.given.retention_ns
 
 
-def complete_run(draft: Draft, result: Payloads | None, task_completed_event_id: int) -> None:
+def complete_run(
+    draft: Draft, result: Payloads | None, task_completed_event_id: int, user_metadata: UserMetadata | None = None
+) -> None:
     """The workflow returned. With a cron schedule the next run follows."""
     completed = WorkflowExecutionCompletedEventAttributes(
         result=result, workflow_task_completed_event_id=task_completed_event_id
     )
-    if draft.info.cron_schedule:
+    if _has_slot(draft):
         completed.new_execution_run_id = _follow_by_cron(draft, result, None)
-    close_run(draft, completed)
+    close_run(draft, completed, user_metadata)
 
 
-def fail_run(draft: Draft, failure: Failure, task_completed_event_id: int) -> None:
+def fail_run(
+    draft: Draft, failure: Failure, task_completed_event_id: int, user_metadata: UserMetadata | None = None
+) -> None:
     """The workflow raised. Its retry policy, then its cron schedule, may let another run follow."""
     retry_state, new_run_id = _follow_failure(draft, failure)
     close_run(
@@ -67,16 +73,20 @@ def fail_run(draft: Draft, failure: Failure, task_completed_event_id: int) -> No
             workflow_task_completed_event_id=task_completed_event_id,
             new_execution_run_id=new_run_id,
         ),
+        user_metadata,
     )
 
 
-def cancel_run(draft: Draft, details: Payloads | None, task_completed_event_id: int) -> None:
+def cancel_run(
+    draft: Draft, details: Payloads | None, task_completed_event_id: int, user_metadata: UserMetadata | None = None
+) -> None:
     """The workflow gave in to a cancellation; nothing follows."""
     close_run(
         draft,
         WorkflowExecutionCanceledEventAttributes(
             details=details, workflow_task_completed_event_id=task_completed_event_id
         ),
+        user_metadata,
     )
 
 
@@ -91,7 +101,7 @@ def time_out_run(draft: Draft, chain_is_over: bool) -> None:
             source="Server",
             timeout_failure_info=TimeoutFailureInfo(timeout_type=TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE),
         )
-        retry_state, new_run_id = _follow_failure(draft, failure)
+        retry_state, new_run_id = _follow_failure(draft, failure, timed_out=True)
     close_run(draft, WorkflowExecutionTimedOutEventAttributes(retry_state=retry_state, new_execution_run_id=new_run_id))
 
 
@@ -110,7 +120,7 @@ def end_started_task(draft: Draft) -> None:
         draft.end_batch()
 
 
-def _follow_failure(draft: Draft, failure: Failure) -> tuple[RetryState.ValueType, str]:
+def _follow_failure(draft: Draft, failure: Failure, *, timed_out: bool = False) -> tuple[RetryState.ValueType, str]:
     info = draft.info
     retry = next_retry(
         policy=info.retry_policy if info.HasField("retry_policy") else None,
@@ -118,6 +128,7 @@ def _follow_failure(draft: Draft, failure: Failure) -> tuple[RetryState.ValueTyp
         now_ns=draft.now_ns,
         expires_ns=info.execution_deadline_ns,
         failure=failure,
+        caps_delay=True,
     )
     if retry.state == RetryState.RETRY_STATE_IN_PROGRESS:
         run_id = draft.given.new_run_id
@@ -125,12 +136,18 @@ def _follow_failure(draft: Draft, failure: Failure) -> tuple[RetryState.ValueTyp
             draft, run_id, ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_RETRY, duration(retry.backoff_ns)
         )
         started.attempt = info.attempt + 1
+        if not timed_out:
+            started.ClearField("last_completion_result")  # the reference's
         started.continued_failure.CopyFrom(failure)
         follow(draft, run_id, started)
         return retry.state, run_id
-    if info.cron_schedule:
+    if _has_slot(draft):
         return retry.state, _follow_by_cron(draft, None, failure)
     return retry.state, ""
+
+
+def _has_slot(draft: Draft) -> bool:
+    return bool(draft.info.cron_schedule) and draft.given.cron_backoff_ns is not None
 
 
 def _follow_by_cron(draft: Draft, result: Payloads | None, failure: Failure | None) -> str:
@@ -139,11 +156,13 @@ def _follow_by_cron(draft: Draft, result: Payloads | None, failure: Failure | No
         draft,
         run_id,
         ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE,
-        duration(draft.given.cron_backoff_ns),
+        duration(draft.given.cron_backoff_ns or 0),
     )
+    if failure is not None:
+        started.continued_failure.CopyFrom(failure)  # and the result of the last run that had one stays
+    else:
+        started.ClearField("last_completion_result")
     if result is not None:
         started.last_completion_result.CopyFrom(result)
-    if failure is not None:
-        started.continued_failure.CopyFrom(failure)
     follow(draft, run_id, started)
     return run_id

@@ -211,15 +211,15 @@ def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, c
 
 
 def _referenced(messages: dict[str, ProtocolMessage], command: Command) -> ProtocolMessage:
+    bad = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE
     message_id = command.protocol_message_command_attributes.message_id
+    if not command.HasField("protocol_message_command_attributes"):
+        raise BadCommand(bad, "ProtocolMessageCommandAttributes is not set on ProtocolMessageCommand.")
+    if not message_id:
+        raise BadCommand(bad, "MessageID is not set on ProtocolMessageCommand.")
     message = messages.pop(message_id, None)
     if message is None:
-        raise BadCommand(
-            Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
-            f"ProtocolMessageCommand referenced absent message ID {message_id}"
-            if message_id
-            else "ProtocolMessageCommandAttributes.MessageId is not set on command",
-        )
+        raise BadCommand(bad, f"ProtocolMessageCommand referenced absent message ID {message_id}")
     return message
 
 

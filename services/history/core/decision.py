@@ -57,7 +57,7 @@ class Given:
     request_id: str = ""  # for a poll that starts a task within this decision
     jitter: float = 0.0  # in [0, 1)
     retention_ns: int = 0
-    cron_backoff_ns: int = 0  # until the next slot of the run's cron schedule, when it has one
+    cron_backoff_ns: int | None = None  # until the next slot of the run's cron schedule; None: there is none to come
     started: WorkflowExecutionStartedEventAttributes | None = None  # of this run, for a run that may follow it
     limits: Limits = field(default_factory=Limits)
     refuse_search_attributes: Callable[[SearchAttributes], tuple[str, bool] | None] = _accept  # why, and if by size

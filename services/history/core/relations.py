@@ -140,14 +140,13 @@ def cancel_answered(
     initiated_event_id: int,
     cause: CancelExternalWorkflowExecutionFailedCause.ValueType | None,
     namespace: str,
-    control: str = "",
 ) -> None:
     """The external cancel request was delivered (`cause` None) or could not be."""
     sent = draft.run.cancels.get(initiated_event_id)
     if cause is None:
         _answer(draft, sent, ExternalWorkflowExecutionCancelRequestedEventAttributes(), namespace)
     else:
-        failed = RequestCancelExternalWorkflowExecutionFailedEventAttributes(cause=cause, control=control)
+        failed = RequestCancelExternalWorkflowExecutionFailedEventAttributes(cause=cause)
         _answer(draft, sent, failed, namespace)
 
 

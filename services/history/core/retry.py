@@ -19,24 +19,33 @@ class Retry:
     backoff_ns: int = 0
 
 
-def next_retry(*, policy: RetryPolicy | None, attempt: int, now_ns: int, expires_ns: int, failure: Failure) -> Retry:
-    """The answer for a failure of attempt `attempt`; `expires_ns` (0 = never) is the last instant a retry may begin."""
+def next_retry(
+    *,
+    policy: RetryPolicy | None,
+    attempt: int,
+    now_ns: int,
+    expires_ns: int,
+    failure: Failure,
+    caps_delay: bool = False,
+) -> Retry:
+    """The answer for a failure of attempt `attempt`; `expires_ns` (0 = never) is the last instant a retry may begin.
+
+    `caps_delay`: a delay that the failure asks for is at most the policy's maximum interval, and is that when it is 0.
+    """
     if policy is None:
         return Retry(RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET)
     if not is_retryable(failure, policy):
         return Retry(RetryState.RETRY_STATE_NON_RETRYABLE_FAILURE)
     if policy.maximum_attempts and attempt >= policy.maximum_attempts:
         return Retry(RetryState.RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED)
-    backoff_ns = _backoff_ns(policy, attempt, failure)
+    backoff_ns = _backoff_ns(policy, attempt, failure, caps_delay)
     if expires_ns and now_ns + backoff_ns > expires_ns:
         return Retry(RetryState.RETRY_STATE_TIMEOUT)
     return Retry(RetryState.RETRY_STATE_IN_PROGRESS, backoff_ns)
 
 
-def _backoff_ns(policy: RetryPolicy, attempt: int, failure: Failure) -> int:
+def _backoff_ns(policy: RetryPolicy, attempt: int, failure: Failure, caps_delay: bool) -> int:
     asked = failure.application_failure_info
-    if failure.HasField("application_failure_info") and asked.HasField("next_retry_delay"):
-        return ns_of(asked.next_retry_delay)
     initial_ns, maximum_ns = ns_of(policy.initial_interval), ns_of(policy.maximum_interval)
     try:
         backoff_ns = int(initial_ns * policy.backoff_coefficient ** (attempt - 1))

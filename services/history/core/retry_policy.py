@@ -4,21 +4,23 @@ from temporalio.api.common.v1 import RetryPolicy
 
 from services.history.core.decision import Limits
 from services.history.core.retry import TIMEOUT_PREFIX
-from services.history.core.times import duration, ns_of
+from services.history.core.times import duration, ns_of, why_invalid_duration
 
 
-def why_invalid(policy: RetryPolicy) -> str | None:
-    """The reference's sentence on what is wrong with a policy (common/retrypolicy of the API's documentation)."""
-    if policy.maximum_attempts == 1:
+def why_invalid(asked: RetryPolicy, limits: Limits) -> str | None:
+    """The reference's sentence on what is wrong with a policy, once it is filled in."""
+    if asked.maximum_attempts == 1:
         return None  # there are no retries to be wrong about
-    initial_ns, maximum_ns = ns_of(policy.initial_interval), ns_of(policy.maximum_interval)
-    if initial_ns < 0:
-        return "InitialInterval cannot be negative on retry policy."
-    if policy.backoff_coefficient and policy.backoff_coefficient < 1:
+    policy = normalised(asked, limits)
+    why = why_invalid_duration(policy.initial_interval)
+    if why is not None:
+        return f"invalid InitialInterval set on retry policy: {why}"
+    if policy.backoff_coefficient < 1:
         return "BackoffCoefficient cannot be less than 1 on retry policy."
-    if maximum_ns < 0:
-        return "MaximumInterval cannot be negative on retry policy."
-    if maximum_ns and maximum_ns < initial_ns:
+    why = why_invalid_duration(policy.maximum_interval)
+    if why is not None:
+        return f"invalid MaximumInterval set on retry policy: {why}"
+    if ns_of(policy.maximum_interval) < ns_of(policy.initial_interval):
         return "MaximumInterval cannot be less than InitialInterval on retry policy."
     if policy.maximum_attempts < 0:
         return "MaximumAttempts cannot be negative on retry policy."

@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from services.history.core.decision import Given, Limits
 from services.history.core.draft import Draft
+from services.history.core.memo import is_nothing
 from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, ns_of, timestamp
 from services.history.core.workflow_task import schedule_task
@@ -56,6 +57,15 @@ COPIED = (
     "last_completion_result",
     "continued_failure",
 )
+
+
+def drop_nothings(start: StartWorkflowExecutionRequest | WorkflowExecutionStartedEventAttributes) -> None:
+    """Leaves out what a memo or search attributes say that they have not."""
+    for name, fields in (("memo", start.memo.fields), ("search_attributes", start.search_attributes.indexed_fields)):
+        for key in [key for key, payload in fields.items() if is_nothing(payload)]:
+            del fields[key]
+        if not fields:
+            start.ClearField(name)
 
 
 def started_attributes(
@@ -141,20 +151,12 @@ def following_attributes(
     started.ClearField("first_workflow_task_backoff")
     if backoff is not None:
         started.first_workflow_task_backoff.CopyFrom(backoff)
-    for name in ("memo", "search_attributes"):
-        started.ClearField(name)
-        if info.HasField(name) and _entries(info, name):
-            getattr(started, name).CopyFrom(getattr(info, name))
     _forget_builds(started)
     started.ClearField("continued_failure")
     started.prev_auto_reset_points.CopyFrom(info.reset_points)
     for point in started.prev_auto_reset_points.points:
         if not point.HasField("expire_time"):
             point.expire_time.CopyFrom(timestamp(draft.now_ns + draft.given.retention_ns))
-    if info.execution_deadline_ns:
-        left_ns = max(info.execution_deadline_ns - draft.now_ns, 1)  # a late wake has not ended the chain yet
-        run_timeout_ns = ns_of(started.workflow_run_timeout)
-        started.workflow_run_timeout.CopyFrom(duration(min(run_timeout_ns or left_ns, left_ns)))
     return started
 
 
@@ -164,10 +166,6 @@ def _forget_builds(started: WorkflowExecutionStartedEventAttributes) -> None:
         started.search_attributes.indexed_fields.pop("BuildIds", None)
         if not started.search_attributes.indexed_fields:
             started.ClearField("search_attributes")
-
-
-def _entries(info: RunInfo, name: str) -> bool:
-    return bool(info.memo.fields) if name == "memo" else bool(info.search_attributes.indexed_fields)
 
 
 def follow(draft: Draft, run_id: str, started: WorkflowExecutionStartedEventAttributes) -> None:
@@ -180,5 +178,4 @@ def follow(draft: Draft, run_id: str, started: WorkflowExecutionStartedEventAttr
         run_id=run_id,
         create_request_id=draft.given.request_id or run_id,
         started=started,
-        user_metadata=info.user_metadata if info.HasField("user_metadata") else None,
     ).decision()

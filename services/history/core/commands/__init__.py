@@ -70,4 +70,13 @@ def search_attributes_set(commands: Iterable[Command]) -> Iterator[str]:
             yield from getattr(command, attributes).search_attributes.indexed_fields
 
 
-__all__ = ["CLOSING", "DECIDE", "NOT_BUILT", "BadCommand", "Completion", "search_attributes_set"]
+def namespaces_named(commands: Iterable[Command]) -> Iterator[str]:
+    """The namespaces that commands are addressed to, where they say one."""
+    for command in commands:
+        name = command.WhichOneof("attributes") or ""
+        namespace: str = getattr(getattr(command, name), "namespace", "") if name else ""
+        if namespace:
+            yield namespace
+
+
+__all__ = ["CLOSING", "DECIDE", "NOT_BUILT", "BadCommand", "Completion", "namespaces_named", "search_attributes_set"]

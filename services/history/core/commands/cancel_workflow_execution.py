@@ -16,4 +16,5 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         "CancelWorkflowExecutionCommandAttributes is not set on CancelWorkflowExecutionCommand.",
     )
-    cancel_run(draft, asked.details if asked.HasField("details") else None, completion.event_id)
+    metadata = command.user_metadata if command.HasField("user_metadata") else None
+    cancel_run(draft, asked.details if asked.HasField("details") else None, completion.event_id, metadata)

@@ -20,4 +20,5 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     # The cause is the reference's, which tools may look for. (events_commands.md section 2)
     require_blob(draft, asked.result.ByteSize(), OVERSIZE, "CompleteWorkflowExecutionCommandAttributes.Result")
-    complete_run(draft, asked.result if asked.HasField("result") else None, completion.event_id)
+    metadata = command.user_metadata if command.HasField("user_metadata") else None
+    complete_run(draft, asked.result if asked.HasField("result") else None, completion.event_id, metadata)

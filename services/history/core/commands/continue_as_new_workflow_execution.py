@@ -12,6 +12,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.close import close_run
 from services.history.core.commands.refusal import (
+    BadCommand,
     Cause,
     Completion,
     checked_ns,
@@ -25,7 +26,7 @@ from services.history.core.commands.refusal import (
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
 from services.history.core.run import copy_fields
-from services.history.core.start import follow, following_attributes, task_timeout_ns
+from services.history.core.start import drop_nothings, follow, following_attributes, task_timeout_ns
 from services.history.core.times import duration, ns_of
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
@@ -62,6 +63,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
             memo=started.memo if started.HasField("memo") else None,
             search_attributes=started.search_attributes if started.HasField("search_attributes") else None,
         ),
+        command.user_metadata if command.HasField("user_metadata") else None,
     )
 
 
@@ -72,14 +74,16 @@ def _check(draft: Draft, asked: ContinueAsNewWorkflowExecutionCommandAttributes)
     which = f"WorkflowType={workflow_type} {told_queue(queue)}"
     require_length(workflow_type, limit, BAD, "WorkflowType", WHERE)
     why = why_invalid_task_queue(queue, limit)
-    require(why is None, BAD, f"invalid TaskQueue on {WHERE}: {why}. {which}")
-    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    require(why is None, BAD, f"error validating {WHERE} TaskQueue: {why}. {which}")
+    why = why_invalid(asked.retry_policy, draft.given.limits) if asked.HasField("retry_policy") else None
     require(why is None, BAD, f"invalid WorkflowRetryPolicy on {WHERE}: {why}. {which}")
     checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE, which)
     checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE, which)
     checked_ns(asked.backoff_start_interval, BAD, "BackoffStartInterval", WHERE, which)
-    require_search_attributes(draft, asked.search_attributes)
+    require_search_attributes(draft, asked.search_attributes, WHERE, which)
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes. Input")
+    if asked.memo.ByteSize() > draft.given.limits.memo_bytes_max:
+        raise BadCommand(BAD, f"{WHERE}Attributes. Memo exceeds size limit.", terminates=True)
 
 
 def _started(
@@ -88,7 +92,7 @@ def _started(
     """The next run's first event: what the command says, and this run's values where it is silent."""
     initiator = asked.initiator or ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
     info = draft.info
-    rest_ns = draft.given.limits.run_age_min_ns - (draft.now_ns - info.start_time_ns)
+    rest_ns = draft.given.limits.run_age_min_ns - (draft.now_ns - info.execution_time_ns)
     backoff_ns = max(ns_of(asked.backoff_start_interval), rest_ns, 0)
     waits = backoff_ns > 0 or asked.HasField("backoff_start_interval")
     started = following_attributes(draft, run_id, initiator, duration(backoff_ns) if waits else None)
@@ -100,15 +104,17 @@ def _started(
     if not started.HasField("workflow_run_timeout"):
         started.workflow_run_timeout.CopyFrom(duration(0))
     if ns_of(asked.workflow_run_timeout):
-        left_ns = max(info.execution_deadline_ns - draft.now_ns, 1) if info.execution_deadline_ns else 0
-        asked_ns = ns_of(asked.workflow_run_timeout)
-        started.workflow_run_timeout.CopyFrom(duration(min(asked_ns, left_ns) if left_ns else asked_ns))
+        asked_ns, chain_ns = ns_of(asked.workflow_run_timeout), info.execution_timeout_ns
+        started.workflow_run_timeout.CopyFrom(duration(min(asked_ns, chain_ns) if chain_ns else asked_ns))
     asked_task_ns = ns_of(asked.workflow_task_timeout) or info.task_timeout_ns
     run_ns = ns_of(started.workflow_run_timeout)
     started.workflow_task_timeout.CopyFrom(duration(task_timeout_ns(asked_task_ns, run_ns, draft.given.limits)))
     for name in OWN_FIELDS:
         started.ClearField(name)
     copy_fields(asked, started, OWN_FIELDS)
+    drop_nothings(started)
+    if initiator == ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_RETRY:
+        started.attempt = info.attempt + 1
     if asked.HasField("retry_policy"):
         started.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
     else:

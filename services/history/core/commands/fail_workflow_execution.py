@@ -18,4 +18,5 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     require(asked.HasField("failure"), BAD, "Failure is not set on FailWorkflowExecutionCommand.")
     require_blob(draft, asked.failure.ByteSize(), BAD, "FailWorkflowExecutionCommandAttributes.Failure")
-    fail_run(draft, asked.failure, completion.event_id)
+    metadata = command.user_metadata if command.HasField("user_metadata") else None
+    fail_run(draft, asked.failure, completion.event_id, metadata)

@@ -27,5 +27,5 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         user_metadata=command.user_metadata if command.HasField("user_metadata") else None,
     )
     if draft.info.memo.ByteSize() > draft.given.limits.memo_bytes_max:
-        raise BadCommand(BAD, "ModifyWorkflowPropertiesCommandAttributes exceeds size limit.", terminates=True)
+        raise BadCommand(BAD, "ModifyWorkflowPropertiesCommandAttributes. Memo exceeds size limit.", terminates=True)
     draft.push(Task.UPDATE_VISIBILITY)

@@ -3,7 +3,7 @@
 from temporalio.api.command.v1 import Command
 from temporalio.api.history.v1 import MarkerRecordedEventAttributes
 
-from services.history.core.commands.refusal import Cause, Completion, require, require_blob
+from services.history.core.commands.refusal import Cause, Completion, require, require_blob, require_length
 from services.history.core.draft import Draft
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES
@@ -17,6 +17,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         "RecordMarkerCommandAttributes is not set on RecordMarkerCommand.",
     )
     require(asked.marker_name, BAD, "MarkerName is not set on RecordMarkerCommand.")
+    require_length(asked.marker_name, draft.given.limits.id_length_max, BAD, "MarkerName", "RecordMarkerCommand")
     size = sum(len(name) + details.ByteSize() for name, details in asked.details.items())
     require_blob(draft, size, BAD, "RecordMarkerCommandAttributes.Details")
     draft.add(

@@ -1,14 +1,14 @@
 """How a command of a workflow task is refused: the whole task fails with a cause, or the run ends."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Priority, SearchAttributes
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
 from services.history.core.draft import Draft
-from services.history.core.times import ns_of
+from services.history.core.times import ns_of, why_invalid_duration
 
 Cause = WorkflowTaskFailedCause
 
@@ -21,6 +21,7 @@ class Completion:
     namespace: str
     identity: str
     eager_request_id: str = ""  # set when activities may be started within the completion
+    children: set[str] = field(default_factory=set)  # workflow ids of the children that it has initiated so far
 
 
 class BadCommand(Exception):
@@ -64,6 +65,8 @@ def why_invalid_priority(priority: Priority) -> str | None:
         return "priority key can't be negative"
     if len(priority.fairness_key.encode()) > FAIRNESS_KEY_BYTES_MAX:
         return "fairness key length exceeds limit"
+    if priority.fairness_weight < 0:
+        return "must be greater than zero"
     return None
 
 
@@ -88,16 +91,18 @@ def told_queue(name: str) -> str:
 
 def checked_ns(value: Duration, cause: WorkflowTaskFailedCause.ValueType, name: str, where: str, which: str) -> int:
     """A duration that must not be negative, in ns."""
-    ns = ns_of(value)
-    require(ns >= 0, cause, f"Invalid {name} on {where}: negative duration. {which}")
-    return ns
+    why = why_invalid_duration(value)
+    require(why is None, cause, f"Invalid {name} on {where}: {why}. {which}")
+    return ns_of(value)
 
 
-def require_search_attributes(draft: Draft, attributes: SearchAttributes) -> None:
+def require_search_attributes(draft: Draft, attributes: SearchAttributes, where: str = "", which: str = "") -> None:
     """Names and values as the namespace knows them; too large a value ends the run."""
     refused = draft.given.refuse_search_attributes(attributes)
     if refused is not None:
         why, oversized = refused
+        if where and "has no mapping defined" not in why:
+            why = f"invalid SearchAttributes on {where}: {why}. {which}"
         raise BadCommand(Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES, why, terminates=oversized)
 
 

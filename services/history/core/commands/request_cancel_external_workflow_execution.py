@@ -34,6 +34,12 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         BAD,
         f"Invalid RunId set on {WHERE}. WorkflowId={asked.workflow_id} {ids}",
     )
+    require(
+        asked.workflow_id not in completion.children,
+        BAD,
+        "Start and RequestCancel for child workflow is not allowed in same workflow task. "
+        f"WorkflowId={asked.workflow_id} {ids}",
+    )
     limit = draft.given.limits.external_cancels_pending_max
     require(
         len(draft.run.cancels) < limit,

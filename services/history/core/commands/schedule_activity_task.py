@@ -19,7 +19,7 @@ from services.history.core.commands.refusal import (
 )
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
-from services.history.core.times import duration, ns_of
+from services.history.core.times import duration, ns_of, why_invalid_duration
 from services.protos.run_pb2 import Task
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES
@@ -116,7 +116,7 @@ def _check(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> None:
     require(why is None, BAD, why)
     for name, text in (("activityId", asked.activity_id), ("activityType", asked.activity_type.name)):
         require(text, BAD, f"{name} is not set")
-    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    why = why_invalid(asked.retry_policy, draft.given.limits) if asked.HasField("retry_policy") else None
     require(why is None, BAD, why)
     for name, text in (("activityId", asked.activity_id), ("activityType", asked.activity_type.name)):
         length = len(text.encode())
@@ -125,8 +125,8 @@ def _check(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> None:
         why = why_invalid_priority(asked.priority)
         require(why is None, BAD, f"invalid priorities: {why}")
     for name in ("ScheduleToClose", "ScheduleToStart", "StartToClose", "Heartbeat"):
-        value = getattr(asked, TIMEOUT_FIELDS[name])
-        require(ns_of(value) >= 0, BAD, f"invalid {name}Timeout: negative duration")
+        why = why_invalid_duration(getattr(asked, TIMEOUT_FIELDS[name]))
+        require(why is None, BAD, f"invalid {name}Timeout: {why}")
 
 
 def _retry_policy(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> RetryPolicy:

@@ -6,6 +6,7 @@ from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventA
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.commands.refusal import (
+    BadCommand,
     Cause,
     Completion,
     checked_ns,
@@ -14,6 +15,7 @@ from services.history.core.commands.refusal import (
     require_length,
     require_search_attributes,
     told_queue,
+    why_invalid_priority,
     why_invalid_task_queue,
 )
 from services.history.core.draft import Draft
@@ -36,6 +38,8 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     )
     _check(draft, asked, completion)
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes. Input")
+    if asked.memo.ByteSize() > draft.given.limits.memo_bytes_max:
+        raise BadCommand(BAD, f"{WHERE}Attributes.Memo exceeds size limit.", terminates=True)
     limit = draft.given.limits.children_pending_max
     require(
         len(draft.run.children) < limit,
@@ -47,6 +51,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         _initiated(draft, asked, completion),
         user_metadata=command.user_metadata if command.HasField("user_metadata") else None,
     )
+    completion.children.add(asked.workflow_id)
     draft.push(Task.START_CHILD, event.event_id)
 
 
@@ -67,14 +72,16 @@ def _check(draft: Draft, asked: StartChildWorkflowExecutionCommandAttributes, co
     checked_ns(asked.workflow_execution_timeout, BAD, "WorkflowExecutionTimeout", WHERE, which)
     checked_ns(asked.workflow_run_timeout, BAD, "WorkflowRunTimeout", WHERE, which)
     checked_ns(asked.workflow_task_timeout, BAD, "WorkflowTaskTimeout", WHERE, which)
-    why = why_invalid(asked.retry_policy) if asked.HasField("retry_policy") else None
+    why = why_invalid(asked.retry_policy, draft.given.limits) if asked.HasField("retry_policy") else None
     require(why is None, BAD, f"invalid WorkflowRetryPolicy on {WHERE}: {why}. {which}")
     why = draft.given.why_invalid_cron(asked.cron_schedule) if asked.cron_schedule else None
     require(why is None, BAD, f"invalid CronSchedule on {WHERE}: {why}. {which}")
     queue = asked.task_queue.name or draft.info.task_queue
     why = why_invalid_task_queue(queue, limit)
     require(why is None, BAD, f"invalid TaskQueue on {WHERE}: {why}. {which} {told_queue(queue)}")
-    require_search_attributes(draft, asked.search_attributes)
+    why = why_invalid_priority(asked.priority)
+    require(why is None, BAD, why)
+    require_search_attributes(draft, asked.search_attributes, "StartChildWorkflowCommand", which)
 
 
 def _initiated(

@@ -5,7 +5,7 @@ from temporalio.api.history.v1 import TimerStartedEventAttributes
 
 from services.history.core.commands.refusal import Cause, Completion, require, require_length
 from services.history.core.draft import Draft
-from services.history.core.times import duration, ns_of
+from services.history.core.times import duration, ns_of, why_invalid_duration
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES
 
@@ -20,11 +20,9 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     require(asked.timer_id, BAD, "TimerId is not set on StartTimerCommand.")
     limit = draft.given.limits.id_length_max
     require_length(asked.timer_id, limit, BAD, "TimerId", "StartTimerCommand")
-    delay_ns = ns_of(asked.start_to_fire_timeout)
+    why = why_invalid_duration(asked.start_to_fire_timeout)
     require(
-        delay_ns >= 0,
-        BAD,
-        f"An invalid StartToFireTimeout is set on StartTimerCommand: negative duration. TimerId={asked.timer_id}",
+        why is None, BAD, f"An invalid StartToFireTimeout is set on StartTimerCommand: {why}. TimerId={asked.timer_id}"
     )
     require(
         asked.timer_id not in draft.run.timers,
@@ -34,7 +32,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
     draft.add(
         TimerStartedEventAttributes(
             timer_id=asked.timer_id,
-            start_to_fire_timeout=duration(delay_ns),
+            start_to_fire_timeout=duration(ns_of(asked.start_to_fire_timeout)),
             workflow_task_completed_event_id=completion.event_id,
         ),
         user_metadata=command.user_metadata if command.HasField("user_metadata") else None,

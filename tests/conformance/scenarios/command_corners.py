@@ -1,0 +1,589 @@
+"""Commands with attributes that are missing, wrong or contradictory, and commands that meet other commands."""
+
+import temporalio.api.workflowservice.v1 as api
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.command.v1 import Command
+from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes as Continue
+from temporalio.api.command.v1 import ModifyWorkflowPropertiesCommandAttributes as Modify
+from temporalio.api.command.v1 import RequestCancelExternalWorkflowExecutionCommandAttributes as CancelExternal
+from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes as Schedule
+from temporalio.api.command.v1 import SignalExternalWorkflowExecutionCommandAttributes as SignalExternal
+from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes as StartChild
+from temporalio.api.common.v1 import Header, Memo, Payload, Priority, RetryPolicy, SearchAttributes
+from temporalio.api.enums.v1 import CommandType
+
+from tests.conformance.commands import (
+    cancel_activity,
+    cancel_external,
+    cancel_timer,
+    cancel_workflow,
+    complete_workflow,
+    continue_as_new,
+    fail_workflow,
+    failure,
+    modify_properties,
+    oversize,
+    payload,
+    payloads,
+    record_marker,
+    schedule_activity,
+    seconds,
+    signal_external,
+    start_child,
+    start_timer,
+    upsert_search_attributes,
+)
+from tests.conformance.registry import scenario
+from tests.conformance.wire import Wire
+
+Start = api.StartWorkflowExecutionRequest
+
+NULL = Payload(metadata={"encoding": b"binary/null"})
+MIXED = Duration(seconds=1, nanos=-1)
+CENTURIES = Duration(seconds=200 * 365 * 24 * 3600)
+
+
+async def each_list_alone(w: Wire, lists: dict[str, list[Command]]) -> None:
+    """Try each list of commands (by what is odd about it) as the answer to the first task of a workflow of its own."""
+    for index, (oddity, commands) in enumerate(lists.items()):
+        other = w.other(str(index))
+        await other.start()
+        request = other.completion(await other.workflow_task(), *commands)
+        await other.attempt(w.rpc.RespondWorkflowTaskCompleted, request, note=oddity)
+
+
+def noted(command: Command) -> Command:
+    """The command with user metadata."""
+    command.user_metadata.summary.CopyFrom(payload("summary"))
+    command.user_metadata.details.CopyFrom(payload("details"))
+    return command
+
+
+def indexed(**values: bytes) -> Command:
+    """Search attributes by their JSON."""
+    fields = {name: Payload(metadata={"encoding": b"json/plain"}, data=data) for name, data in values.items()}
+    return upsert_search_attributes(SearchAttributes(indexed_fields=fields))
+
+
+@scenario
+async def command_without_attributes(w: Wire) -> None:
+    """Each command with no attributes at all (but of a child: there the reference crashes)."""
+    kinds = (
+        "REQUEST_CANCEL_ACTIVITY_TASK",
+        "CANCEL_TIMER",
+        "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION",
+        "CONTINUE_AS_NEW_WORKFLOW_EXECUTION",
+        "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION",
+        "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+        "PROTOCOL_MESSAGE",
+        "MODIFY_WORKFLOW_PROPERTIES",
+    )
+    await w.each_alone({kind: Command(command_type=CommandType.Value(f"COMMAND_TYPE_{kind}")) for kind in kinds})
+
+
+@scenario
+async def command_durations_odd(w: Wire) -> None:
+    """Durations of two signs, and of centuries."""
+    mixed_timer = start_timer("t", 0)
+    mixed_timer.start_timer_command_attributes.start_to_fire_timeout.CopyFrom(MIXED)
+    await w.each_alone(
+        {
+            "timer of two signs": mixed_timer,
+            "timer of centuries": start_timer("t", 200 * 365 * 24 * 3600),
+            "activity of two signs": schedule_activity("a", w.queue, Schedule(start_to_close_timeout=MIXED)),
+            "heartbeat of two signs": schedule_activity("a", w.queue, Schedule(heartbeat_timeout=MIXED)),
+            "activity of centuries": schedule_activity("a", w.queue, Schedule(schedule_to_close_timeout=CENTURIES)),
+            "child of two signs": start_child("c", w.queue, StartChild(workflow_run_timeout=MIXED)),
+            "child of centuries": start_child(w.id("c"), w.queue, StartChild(workflow_execution_timeout=CENTURIES)),
+            "next run of two signs": continue_as_new(Continue(workflow_run_timeout=MIXED)),
+            "next run of centuries": continue_as_new(
+                Continue(workflow_run_timeout=CENTURIES, backoff_start_interval=seconds(60))
+            ),
+            "back-off of two signs": continue_as_new(Continue(backoff_start_interval=MIXED)),
+        }
+    )
+
+
+@scenario
+async def command_retry_policies_odd(w: Wire) -> None:
+    """Every way a retry policy can be wrong, on an activity, a child and a next run."""
+    policies = {
+        "negative initial": RetryPolicy(initial_interval=seconds(-1)),
+        "initial of two signs": RetryPolicy(initial_interval=MIXED),
+        "negative maximum": RetryPolicy(maximum_interval=seconds(-1)),
+        "maximum below initial": RetryPolicy(initial_interval=seconds(5), maximum_interval=seconds(1)),
+        "negative coefficient": RetryPolicy(backoff_coefficient=-1),
+        "coefficient below one": RetryPolicy(backoff_coefficient=0.5),
+        "negative attempts": RetryPolicy(maximum_attempts=-1),
+        "unknown timeout": RetryPolicy(non_retryable_error_types=["TemporalTimeout:Tea"]),
+        "one attempt, all wrong": RetryPolicy(maximum_attempts=1, backoff_coefficient=0.5),
+    }
+    commands: dict[str, Command] = {}
+    for note, policy in policies.items():
+        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(retry_policy=policy))
+        commands[f"child, {note}"] = start_child(w.id("c"), w.queue, StartChild(retry_policy=policy))
+        commands[f"next run, {note}"] = continue_as_new(
+            Continue(retry_policy=policy, backoff_start_interval=seconds(60))
+        )
+    await w.each_alone(commands)
+
+
+@scenario
+async def command_retry_policies_filled_in(w: Wire) -> None:
+    """What a policy leaves open is filled in, on an activity, a child and a next run."""
+    policies = {
+        "empty": RetryPolicy(),
+        "long interval": RetryPolicy(initial_interval=seconds(3)),
+        "known timeouts": RetryPolicy(non_retryable_error_types=["TemporalTimeout:StartToClose", "Bad"]),
+    }
+    commands: dict[str, Command] = {}
+    for note, policy in policies.items():
+        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(retry_policy=policy))
+        commands[f"child, {note}"] = start_child(w.id(note), w.queue, StartChild(retry_policy=policy))
+        commands[f"next run, {note}"] = continue_as_new(
+            Continue(retry_policy=policy, backoff_start_interval=seconds(60))
+        )
+    await w.each_alone(commands)
+
+
+@scenario
+async def command_priorities_odd(w: Wire) -> None:
+    """Priorities that make no sense, on activities and children."""
+    priorities = {
+        "negative key": Priority(priority_key=-1),
+        "large key": Priority(priority_key=99),
+        "long fairness key": Priority(fairness_key="x" * 65),
+        "negative weight": Priority(fairness_weight=-1),
+        "large weight": Priority(fairness_weight=2000),
+    }
+    commands: dict[str, Command] = {}
+    for note, priority in priorities.items():
+        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(priority=priority))
+        commands[f"child, {note}"] = start_child(w.id(f"c {note}"), w.queue, StartChild(priority=priority))
+    await w.each_alone(commands)
+
+
+@scenario
+async def command_times_meet_the_run_timeout(w: Wire) -> None:
+    """An activity's and a child's times are fitted to their run's, a timer's is not."""
+    await w.start(Start(workflow_run_timeout=seconds(60)))
+    long = seconds(600)
+    await w.turn(
+        schedule_activity("only close", w.queue, Schedule(schedule_to_close_timeout=long)),
+        schedule_activity("only start to close", w.queue, Schedule(start_to_close_timeout=long)),
+        schedule_activity(
+            "everything",
+            w.queue,
+            Schedule(
+                schedule_to_close_timeout=long,
+                schedule_to_start_timeout=seconds(500),
+                start_to_close_timeout=seconds(5),
+                heartbeat_timeout=seconds(50),
+            ),
+        ),
+        start_timer("t", 600),
+        start_child(w.id("child"), w.id("child"), StartChild(workflow_run_timeout=long)),
+    )
+
+
+@scenario
+async def command_markers(w: Wire) -> None:
+    """A marker keeps header and failure; a long name is no trouble, none is."""
+    full = record_marker("m", one="1", two="2")
+    full.record_marker_command_attributes.header.CopyFrom(Header(fields={"trace": payload("on")}))
+    full.record_marker_command_attributes.failure.CopyFrom(failure())
+    await w.each_alone(
+        {
+            "full": full,
+            "no name": record_marker(""),
+            "long name": record_marker("x" * 1001),
+            "no details": record_marker("m"),
+        }
+    )
+
+
+@scenario
+async def command_search_attributes_odd(w: Wire) -> None:
+    """Attributes of each kind, with values that do or do not fit them."""
+    typed = upsert_search_attributes(
+        SearchAttributes(
+            indexed_fields={
+                "Shade": Payload(metadata={"encoding": b"json/plain", "type": b"Int"}, data=b'"green"'),
+            }
+        )
+    )
+    raw = upsert_search_attributes(SearchAttributes(indexed_fields={"Shade": Payload(data=b"x")}))
+    empty = upsert_search_attributes(SearchAttributes(indexed_fields={"Shade": Payload()}))
+    many = {f"Unheard{index}": b"1" for index in range(3)}
+    await w.each_alone(
+        {
+            "nothing": upsert_search_attributes(SearchAttributes()),
+            "number for a keyword": indexed(Shade=b"1"),
+            "list for a keyword": indexed(Shade=b'["green"]'),
+            "longer list for a keyword": indexed(Shade=b'["green", "blue"]'),
+            "fraction for an int": indexed(Weight=b"1.5"),
+            "text for an int": indexed(Weight=b'"1"'),
+            "object for a text": indexed(Story=b'{"a": 1}'),
+            "broken json": indexed(Shade=b'"gre'),
+            "type of its own": typed,
+            "no encoding": raw,
+            "empty payload": empty,
+            "unknown ones": indexed(**dict(sorted(many.items())[:1])),
+            "system's run id": indexed(RunId=b'"x"'),
+            "system's start": indexed(StartTime=b'"2026-01-01T00:00:00Z"'),
+            "system's status": indexed(ExecutionStatus=b'"Running"'),
+            "change version": indexed(TemporalChangeVersion=b'["one"]'),
+            "binary checksums": indexed(BinaryChecksums=b'["one"]'),
+            "build ids": indexed(BuildIds=b'["one"]'),
+            "division": indexed(TemporalNamespaceDivision=b'"mine"'),
+            "schedule's": indexed(TemporalScheduledById=b'"x"'),
+            "paused schedule": indexed(TemporalSchedulePaused=b"true"),
+            "reported problems": indexed(TemporalReportedProblems=b'["x"]'),
+            "pause info": indexed(TemporalPauseInfo=b'["x"]'),
+            "empty name": upsert_search_attributes(SearchAttributes(indexed_fields={"": payload("x")})),
+        }
+    )
+
+
+@scenario
+async def command_search_attributes_unset(w: Wire) -> None:
+    """Null and an empty list unset an attribute; what was never set may be unset, too."""
+    request = Start()
+    request.search_attributes.indexed_fields["Shade"].CopyFrom(payload("green"))
+    request.search_attributes.indexed_fields["Weight"].CopyFrom(
+        Payload(metadata={"encoding": b"json/plain"}, data=b"1")
+    )
+    await w.start(request)
+    await w.turn(upsert_search_attributes(SearchAttributes(indexed_fields={"Shade": NULL})))
+    await w.describe()
+    await w.signal()
+    await w.turn(indexed(Weight=b"[]"), indexed(Story=b"null"))
+    await w.describe()
+    await w.signal()
+    await w.turn(indexed(Shade=b'"red"', Weight=b"null"), indexed(Shade=b'"blue"'), complete_workflow())
+    await w.describe()
+
+
+@scenario
+async def command_memo_changes(w: Wire) -> None:
+    """Entries are merged; null deletes; several changes in a row; a memo that is emptied."""
+    await w.start(Start(memo=Memo(fields={"one": payload("1"), "two": payload("2")})))
+    json_null = Payload(metadata={"encoding": b"json/plain"}, data=b"null")
+    changes = [
+        Memo(fields={"one": payload("uno"), "three": payload("3")}),
+        Memo(fields={"three": json_null}),
+        Memo(fields={"never": NULL}),
+        Memo(fields={"empty": Payload()}),
+    ]
+    await w.turn(*(modify_properties(Modify(upserted_memo=change)) for change in changes))
+    await w.describe()
+    await w.signal()
+    emptied = Memo(fields=dict.fromkeys(("one", "two", "three", "empty"), NULL))
+    await w.turn(modify_properties(Modify(upserted_memo=emptied)), complete_workflow())
+    await w.describe()
+
+
+@scenario
+async def command_memo_grows_too_large(w: Wire) -> None:
+    """Two changes that fit, whose sum does not."""
+    await w.start()
+    half = Payload(data=b"x" * (1024 * 1024 + 1))
+    await w.turn(modify_properties(Modify(upserted_memo=Memo(fields={"one": half}))))
+    await w.signal()
+    request = w.completion(await w.workflow_task(), modify_properties(Modify(upserted_memo=Memo(fields={"two": half}))))
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, request)
+
+
+@scenario
+async def command_user_metadata(w: Wire) -> None:
+    """Which commands hand their metadata on to their events."""
+    await w.start()
+    someone = w.execution("someone")
+    await w.turn(
+        noted(start_timer("t", 60)),
+        noted(cancel_timer("t")),
+        noted(schedule_activity("a", w.id("nobody"))),
+        noted(cancel_activity(7)),
+        noted(record_marker("m")),
+        noted(upsert_search_attributes(SearchAttributes(indexed_fields={"Shade": payload("red")}))),
+        noted(modify_properties(Modify(upserted_memo=Memo(fields={"one": payload("1")})))),
+    )
+    relations = (
+        start_child(w.id("child"), w.id("child")),
+        signal_external(SignalExternal(execution=someone, signal_name="hi")),
+        cancel_external(CancelExternal(workflow_id="someone")),
+    )
+    for command in relations:
+        await w.turn(noted(command))
+    await w.describe(w.id("child"))
+    await w.turn(noted(complete_workflow()))
+
+
+@scenario
+async def command_user_metadata_at_the_end(w: Wire) -> None:
+    """Metadata of closing commands, and of the run that follows."""
+    lists = {
+        "fail": [noted(fail_workflow())],
+        "cancel": [noted(cancel_workflow())],
+        "continue": [noted(continue_as_new(Continue(backoff_start_interval=seconds(60))))],
+    }
+    await each_list_alone(w, lists)
+
+
+@scenario
+async def command_user_metadata_too_large(w: Wire) -> None:
+    """Metadata over the limits of a start."""
+    summary, details = start_timer("t", 60), start_timer("t", 60)
+    summary.user_metadata.summary.CopyFrom(Payload(data=b"x" * 401))
+    details.user_metadata.details.CopyFrom(Payload(data=b"x" * 20001))
+    await w.each_alone({"summary": summary, "details": details})
+
+
+@scenario
+async def command_cancel_activity_odd(w: Wire) -> None:
+    """Cancellations of activities that are unknown, new, or cancelled already."""
+    await each_list_alone(
+        w,
+        {
+            "no event": [cancel_activity(0)],
+            "negative event": [cancel_activity(-1)],
+            "unknown event": [cancel_activity(99)],
+            "not an activity": [start_timer("t", 60), cancel_activity(5)],
+            "just scheduled": [schedule_activity("a", w.id("nobody")), cancel_activity(5)],
+            "twice": [schedule_activity("a", w.id("nobody")), cancel_activity(5), cancel_activity(5)],
+            "and closed": [schedule_activity("a", w.id("nobody")), cancel_activity(5), complete_workflow()],
+            "id used again": [
+                schedule_activity("a", w.id("nobody")),
+                cancel_activity(5),
+                schedule_activity("a", w.id("nobody")),
+            ],
+            "duplicate id": [schedule_activity("a", w.id("nobody")), schedule_activity("a", w.id("nobody"))],
+        },
+    )
+
+
+@scenario
+async def command_cancel_started_activity(w: Wire) -> None:
+    """A started activity is asked once; a second command about it is refused."""
+    await w.start()
+    await w.turn(schedule_activity("a", w.queue))
+    await w.activity_task()
+    await w.signal()
+    await w.turn(cancel_activity(5))
+    await w.signal()
+    request = w.completion(await w.workflow_task(), cancel_activity(5))
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, request)
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def command_cancel_timer_odd(w: Wire) -> None:
+    """Cancellations of timers that were cancelled already, and ids that are used again at once."""
+    await each_list_alone(
+        w,
+        {
+            "twice": [start_timer("t", 60), cancel_timer("t"), cancel_timer("t")],
+            "and again": [start_timer("t", 60), cancel_timer("t"), start_timer("t", 60), complete_workflow()],
+            "before": [cancel_timer("t"), start_timer("t", 60)],
+        },
+    )
+
+
+@scenario
+async def command_lists_odd(w: Wire) -> None:
+    """Nothing of a list is kept when one of its commands is bad; a close must come last."""
+    await each_list_alone(
+        w,
+        {
+            "continue, then timer": [continue_as_new(), start_timer("t", 60)],
+            "cancel, then complete": [cancel_workflow(), complete_workflow()],
+            "fail, then bad": [fail_workflow(), start_timer("", 1)],
+            "bad, then complete": [start_timer("", 1), complete_workflow()],
+            "good, bad, good": [start_timer("t", 60), cancel_timer("x"), record_marker("m")],
+            "bad, then unknown type": [start_timer("", 1), Command(command_type=CommandType.ValueType(99))],
+            "child and bad": [start_child(w.id("child"), w.queue), cancel_activity(99)],
+            "complete with pending": [
+                start_timer("t", 60),
+                schedule_activity("a", w.queue),
+                record_marker("m"),
+                complete_workflow("done"),
+            ],
+            "oversize after good": [
+                start_timer("t", 60),
+                schedule_activity("a", w.queue, Schedule(input=oversize())),
+                complete_workflow(),
+            ],
+        },
+    )
+
+
+@scenario
+async def command_fails_without_failure(w: Wire) -> None:
+    """Closing commands with attributes, but without what matters in them."""
+    empty = fail_workflow()
+    empty.fail_workflow_execution_command_attributes.ClearField("failure")
+    await w.each_alone(
+        {
+            "no failure": empty,
+            "no result": complete_workflow(),
+            "empty result": complete_workflow(""),
+            "no details": cancel_workflow(),
+        }
+    )
+
+
+@scenario
+async def command_close_over_news(w: Wire) -> None:
+    """No way to close takes what the worker has not seen: signals, ends of activities, requests to cancel."""
+    closes = {
+        "complete": complete_workflow(),
+        "fail": fail_workflow(),
+        "cancel": cancel_workflow(),
+        "continue": continue_as_new(Continue(backoff_start_interval=seconds(60))),
+    }
+    for index, (note, close) in enumerate(closes.items()):
+        other = w.other(str(index))
+        await other.start()
+        await other.turn(schedule_activity("a", other.queue))
+        activity = await other.activity_task()
+        await other.signal()
+        task = await other.workflow_task()
+        await other.complete_activity(activity, payloads("done"))
+        await w.attempt(w.rpc.RespondWorkflowTaskCompleted, other.completion(task, close), note=note)
+        await other.turn(close)
+
+
+@scenario
+async def command_bad_over_news(w: Wire) -> None:
+    """A bad command fails its task; what waited is written after the failure."""
+    await w.start()
+    task = await w.workflow_task()
+    await w.signal()
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, start_timer("", 1)))
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def command_bad_twice_then_good(w: Wire) -> None:
+    """After a second bad answer the task is still the worker's: a good answer is taken."""
+    await w.start()
+    await w.attempt(
+        w.rpc.RespondWorkflowTaskCompleted, w.completion(await w.workflow_task(), start_timer("", 1)), note="first"
+    )
+    task = await w.workflow_task()
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, start_timer("", 1)), note="second")
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()), note="good")
+
+
+@scenario
+async def command_nothing_follows_a_refusal_to_close(w: Wire) -> None:
+    """After a refused close the attempt stays the first, also the second time."""
+    await w.start()
+    for note in ("first", "second"):
+        task = await w.workflow_task()
+        await w.signal()
+        await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()), note=note)
+    await w.turn(complete_workflow())
+
+
+async def refused_to_close(w: Wire) -> api.PollWorkflowTaskQueueResponse:
+    """The task after one whose closing command was refused."""
+    await w.start()
+    await w.turn(schedule_activity("a", w.queue))
+    await w.signal()
+    task = await w.workflow_task()
+    await w.signal()
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()))
+    await w.signal()
+    return await w.workflow_task()
+
+
+@scenario
+async def closing_refuses_news(w: Wire) -> None:
+    """After a refused close nothing new is taken while the next task runs, so that it can close; then it is."""
+    task = await refused_to_close(w)
+    await w.attempt(w.rpc.SignalWorkflowExecution, w.signal_request())
+    await w.attempt(w.rpc.RequestCancelWorkflowExecution, w.cancel_request())
+    request = api.SignalWithStartWorkflowExecutionRequest(
+        namespace=w.namespace, workflow_id=w.name, signal_name="hi", identity="client", request_id="signal"
+    )
+    request.workflow_type.name = "Workflow"
+    request.task_queue.name = w.queue
+    await w.attempt(w.rpc.SignalWithStartWorkflowExecution, request)
+    await w.complete(task)
+    await w.signal()
+    task = await w.workflow_task()
+    await w.attempt(w.rpc.SignalWorkflowExecution, w.signal_request())
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()))
+    await w.terminate()
+
+
+@scenario
+async def closing_takes_what_was_begun(w: Wire) -> None:
+    """After a refused close the ends of activities are taken, and refuse the next close as well."""
+    task = await refused_to_close(w)
+    activity = await w.activity_task()
+    await w.complete_activity(activity)
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()))
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def closing_and_failing(w: Wire) -> None:
+    """After a refused close, a task that fails."""
+    task = await refused_to_close(w)
+    await w.fail_workflow_task(task)
+    task = await w.workflow_task()
+    await w.attempt(w.rpc.SignalWorkflowExecution, w.signal_request())
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()))
+    await w.terminate()
+
+
+@scenario
+async def closing_and_signalled_by_another(w: Wire) -> None:
+    """A signal and a request of another workflow, while a task runs that is about to close."""
+    task = await refused_to_close(w)
+    for index, command in enumerate(
+        (
+            signal_external(SignalExternal(execution=w.execution(), signal_name="hi")),
+            cancel_external(CancelExternal(workflow_id=w.name)),
+        )
+    ):
+        other = w.other(str(index))
+        await other.start()
+        await other.turn(command)
+    await w.let_time_pass(1)
+    await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()))
+    await w.other("0").turn(complete_workflow())
+    await w.other("1").turn(complete_workflow())
+
+
+@scenario
+async def command_memo_nothings(w: Wire) -> None:
+    """What counts as nothing, when a memo is changed."""
+    json = {"encoding": b"json/plain"}
+    values = {
+        "empty": Payload(),
+        "json without data": Payload(metadata=json),
+        "empty list": Payload(metadata=json, data=b"[]"),
+        "empty text": Payload(metadata=json, data=b'""'),
+        "data alone": Payload(data=b"x"),
+        "null with data": Payload(metadata=NULL.metadata, data=b"x"),
+        "null of a type": Payload(metadata={**NULL.metadata, "type": b"Keyword"}),
+        "padded null": Payload(metadata=json, data=b" null"),
+        "null": Payload(metadata=json, data=b"null"),
+    }
+    await w.start(Start(memo=Memo(fields=values)))
+    await w.describe()
+    await w.turn(modify_properties(Modify(upserted_memo=Memo(fields=values))))
+    await w.describe()
+
+
+@scenario
+async def command_messages_odd(w: Wire) -> None:
+    """References to messages that there are none of."""
+    nothing = Command(command_type=CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE)
+    nothing.protocol_message_command_attributes.SetInParent()
+    absent = Command(command_type=CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE)
+    absent.protocol_message_command_attributes.message_id = "tea"
+    await w.each_alone({"no id": nothing, "absent": absent})
