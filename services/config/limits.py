@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from services.config.allowed import AllowedAddresses
 from services.config.settings import Scope, Setting
 
 KIB, MIB = 1024, 1024 * 1024
@@ -57,6 +58,11 @@ MAX_LINKS_PER_REQUEST = Setting("frontend.maxlinksPerRequest", 10, _NAMESPACE)  
 LINK_MAX_SIZE = Setting("frontend.linkMaxSize", 4000, _NAMESPACE)  # one link
 MAX_CALLBACKS_PER_WORKFLOW = Setting("system.maxCallbacksPerWorkflow", 32, _NAMESPACE)  # callbacks
 MAX_CALLBACKS_PER_UPDATE_ID = Setting("system.maxCallbacksPerUpdateID", 32, _NAMESPACE)  # callbacks
+MAX_CALLBACKS_PER_EXECUTION = Setting("callback.maxPerExecution", 2000, _NAMESPACE)  # callbacks, of a workflow
+CALLBACK_ALLOWED = Setting("callback.allowedAddresses", AllowedAddresses(), _NAMESPACE, AllowedAddresses.parse)
+CALLBACK_TIMEOUT = Setting("callback.request.timeout", 10 * _S, Scope.DESTINATION)  # of one call
+CALLBACK_RETRY_INITIAL = Setting("callback.retryPolicy.initialInterval", _S)
+CALLBACK_RETRY_MAX = Setting("callback.retryPolicy.maxInterval", _H)
 CALLBACK_URL_MAX_LENGTH = Setting("frontend.callbackURLMaxLength", 1000, _NAMESPACE)  # one URL
 CALLBACK_HEADER_MAX_SIZE = Setting("frontend.callbackHeaderMaxLength", 8 * KIB, _NAMESPACE)  # all headers of a callback
 ENDPOINT_NAME_MAX_LENGTH = Setting("limit.endpointNameMaxLength", 200)  # a Nexus endpoint's name
@@ -110,6 +116,7 @@ DEFAULT_WORKFLOW_RETRY = Setting("history.defaultWorkflowRetryPolicy", RetryDefa
 WORKFLOW_ID_REUSE_MIN_INTERVAL = Setting("history.workflowIdReuseMinimalInterval", _S, _NAMESPACE)
 ALLOW_RESET_WITH_PENDING_CHILDREN = Setting("history.allowResetWithPendingChildren", True, _NAMESPACE)
 ENABLE_EAGER_ACTIVITIES = Setting("system.enableActivityEagerExecution", True, _NAMESPACE)
+ENABLE_WORKFLOW_PAUSE = Setting("frontend.WorkflowPauseEnabled", False, _NAMESPACE)
 ENABLE_EAGER_WORKFLOW_START = Setting("system.enableEagerWorkflowStart", True, _NAMESPACE)
 ENABLE_STICKY_QUERY = Setting("system.enableStickyQuery", True, _NAMESPACE)
 ENABLE_CROSS_NAMESPACE_COMMANDS = Setting("system.enableCrossNamespaceCommands", False)

@@ -2,16 +2,16 @@
 
 from collections.abc import MutableMapping
 
-from temporalio.api.common.v1 import Callback, Payload
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
-from temporalio.api.workflow.v1 import VersioningOverride
 from temporalio.api.workflowservice import v1 as api
 
 from services import cron
 from services.config import limits
-from services.errors import InvalidArgument, Unimplemented
-from services.frontend import checks
+from services.errors import InvalidArgument
+from services.frontend import checks, overrides
 from services.frontend.backends import Backends
+from services.frontend.callbacks import check_callbacks
 from services.namespaces import Namespace, complete_search_attributes, is_null, why_invalid_search_attributes
 
 Conflict, Reuse = WorkflowIdConflictPolicy, WorkflowIdReusePolicy
@@ -41,8 +41,7 @@ class StartRules:
         _check_conflict_options(request)
         self._search_attributes(request, namespace)
         checks.priority(request.priority)
-        for callback in request.completion_callbacks:
-            _refuse_callback(callback)
+        check_callbacks(request.completion_callbacks, self._config, namespace.name)
         self._rest(request, namespace)
 
     async def signal_with_start(self, request: api.SignalWithStartWorkflowExecutionRequest, namespace_id: str) -> None:
@@ -101,7 +100,7 @@ class StartRules:
             if not request.memo.fields:
                 request.ClearField("memo")
         if request.HasField("versioning_override"):
-            _check_override(request.versioning_override)
+            overrides.check(request.versioning_override)
         if not request.request_id:
             request.request_id = self._chance.unique_id()
 
@@ -175,24 +174,3 @@ def _check_conflict_options(request: api.StartWorkflowExecutionRequest) -> None:
     options = request.on_conflict_options
     if options.attach_completion_callbacks and not options.attach_request_id:
         raise InvalidArgument("attaching request ID is required for attaching completion callbacks")
-
-
-def _check_override(override: VersioningOverride) -> None:
-    kind = override.WhichOneof("override")
-    if kind == "pinned":
-        if not override.pinned.HasField("version"):
-            raise InvalidArgument("must provide version if override is pinned.")
-    elif kind is None and not override.behavior:
-        raise InvalidArgument("override behavior is required")
-
-
-def _refuse_callback(callback: Callback) -> None:
-    """No address is allowed for callbacks, which is the reference's default, too."""
-    variant = callback.WhichOneof("variant")
-    if variant != "nexus":
-        raise Unimplemented(f"unknown callback variant: {'<nil>' if variant is None else variant}")
-    url = callback.nexus.url
-    scheme = url.partition("://")[0]
-    if scheme not in ("http", "https"):
-        raise InvalidArgument(f"invalid url: unknown scheme: {url}")
-    raise InvalidArgument(f"invalid url: url does not match any configured callback address: {url}")

@@ -9,7 +9,7 @@ from services.history.core.apply import Item
 from services.history.core.decision import Decision
 from services.history.core.run import Run
 from services.persistence import HistoryBatch, ItemKind, ItemWrite, RunRecord, RunWrite
-from services.protos.run_pb2 import Activity, Buffered, Child, External, RunInfo, Timer, Update
+from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update
 
 PRESENT = b"\x01"  # the blob of an entry that is nothing but its key
 
@@ -39,6 +39,7 @@ def _item_writes(decision: Decision) -> Iterable[ItemWrite]:
         Item.EXTERNAL_CANCEL: run.cancels,
         Item.BUFFERED: run.buffered,
         Item.UPDATE: run.updates,
+        Item.CALLBACK: run.callbacks,
     }
     for item, key in decision.changes:
         if item == Item.SIGNAL_REQUEST:
@@ -72,5 +73,8 @@ def run_of(record: RunRecord) -> Run:
                 run.buffered[int(item_id)] = Buffered.FromString(blob)
             case ItemKind.UPDATE:
                 run.updates[item_id] = Update.FromString(blob)
+            case ItemKind.CALLBACK:
+                run.callbacks[int(item_id)] = Callback.FromString(blob)
     run.buffered = dict(sorted(run.buffered.items()))
+    run.callbacks = dict(sorted(run.callbacks.items()))
     return run

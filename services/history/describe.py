@@ -3,7 +3,13 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind
+from temporalio.api.enums.v1 import (
+    EventType,
+    PendingActivityState,
+    PendingWorkflowTaskState,
+    TaskQueueKind,
+    VersioningBehavior,
+)
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import (
     PendingActivityInfo,
@@ -16,10 +22,12 @@ from temporalio.api.workflow.v1 import (
 )
 from temporalio.api.workflowservice import v1 as api
 
+from services.history.callback_info import callback_info
+from services.history.core.activity_options import options_of
 from services.history.core.deadlines import after
 from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, timestamp
-from services.protos.run_pb2 import Activity, WorkflowTask
+from services.protos.run_pb2 import Activity, Pause, WorkflowTask
 
 State = PendingActivityState
 NO_TIME = Timestamp(seconds=-62135596800)  # year 1: how the reference says that there is none
@@ -48,6 +56,10 @@ def execution_info(run: Run) -> WorkflowExecutionInfo:
         described.priority.CopyFrom(info.priority)
     if info.HasField("worker_version"):
         described.most_recent_worker_version_stamp.CopyFrom(info.worker_version)
+    if info.HasField("versioning_info"):
+        described.versioning_info.CopyFrom(info.versioning_info)
+        if info.versioning_info.versioning_override.auto_upgrade:
+            described.versioning_info.versioning_override.behavior = VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
     if info.HasField("parent"):
         described.parent_namespace_id = info.parent.namespace_id
         described.parent_execution.CopyFrom(
@@ -89,7 +101,8 @@ def description(run: Run, now_ns: int) -> api.DescribeWorkflowExecutionResponse:
                 parent_close_policy=child.parent_close_policy,
             )
         )
-    if info.HasField("task") and info.task.kind != WorkflowTask.SPECULATIVE:
+    described.callbacks.extend(callback_info(callback) for callback in run.callbacks.values())
+    if info.HasField("task"):
         described.pending_workflow_task.CopyFrom(_task(info.task))
     return described
 
@@ -101,10 +114,20 @@ def _extended(run: Run) -> WorkflowExecutionExtendedInfo:
         original_start_time=timestamp(info.start_time_ns),
         run_expiration_time=timestamp(info.run_deadline_ns) if info.run_deadline_ns else NO_TIME,
     )
+    if info.HasField("pause"):
+        extended.pause_info.identity, extended.pause_info.reason = info.pause.identity, info.pause.reason
+        extended.pause_info.paused_time.CopyFrom(timestamp(info.pause.time_ns))
+    if info.HasField("reset_origin"):
+        extended.original_start_time.CopyFrom(timestamp(info.reset_origin.original_start_time_ns))
+        extended.last_reset_time.CopyFrom(timestamp(info.start_time_ns))
+    extended.reset_run_id = info.reset_run_id
     if info.execution_deadline_ns:
         extended.execution_expiration_time.CopyFrom(timestamp(info.execution_deadline_ns))
     extended.request_id_infos[info.create_request_id].CopyFrom(
-        RequestIdInfo(event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, event_id=1)
+        RequestIdInfo(
+            event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+            event_id=2 if info.create_request_id in run.signal_requests else 1,  # the signal that came with the start
+        )
     )
     for attached in info.attached_requests:
         extended.request_id_infos[attached.request_id].CopyFrom(
@@ -144,38 +167,46 @@ def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
         pending.maximum_attempts = activity.retry_policy.maximum_attempts
     copy_fields(activity, pending, ("heartbeat_details", "last_failure", "priority"))
     started = bool(activity.started_time_ns)
+    backs_off = activity.scheduled_time_ns > now_ns and not activity.HasField("pause")
     times = {
         "last_heartbeat_time": activity.last_heartbeat_time_ns,
         "last_started_time": activity.last_started_time_ns if started else 0,
         "scheduled_time": activity.scheduled_time_ns,
         "expiration_time": after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns),
         "last_attempt_complete_time": activity.last_attempt_complete_time_ns,
-        "next_attempt_schedule_time": activity.scheduled_time_ns if activity.scheduled_time_ns > now_ns else 0,
+        "next_attempt_schedule_time": activity.scheduled_time_ns if backs_off else 0,
     }
     for name, at_ns in times.items():
         if at_ns:
             getattr(pending, name).CopyFrom(timestamp(at_ns))
-    if activity.current_retry_interval_ns and not started:
+    if activity.HasField("pause"):
+        pending.paused = True
+        pending.pause_info.CopyFrom(_pause_info(activity.pause))
+    if activity.current_retry_interval_ns and backs_off:
         pending.current_retry_interval.CopyFrom(duration(activity.current_retry_interval_ns))
     return pending
+
+
+def _pause_info(pause: Pause) -> PendingActivityInfo.PauseInfo:
+    return PendingActivityInfo.PauseInfo(
+        pause_time=timestamp(pause.time_ns),
+        manual=PendingActivityInfo.PauseInfo.Manual(identity=pause.identity, reason=pause.reason),
+    )
 
 
 def _activity_state(activity: Activity) -> PendingActivityState.ValueType:
     if activity.cancel_requested:
         return State.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+    if activity.HasField("pause"):
+        started = bool(activity.started_time_ns)
+        return State.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED if started else State.PENDING_ACTIVITY_STATE_PAUSED
     if activity.started_time_ns:
         return State.PENDING_ACTIVITY_STATE_STARTED
     return State.PENDING_ACTIVITY_STATE_SCHEDULED
 
 
 def _options(activity: Activity) -> ActivityOptions:
-    options = ActivityOptions(
-        task_queue=TaskQueue(normal_name=activity.task_queue, name=activity.task_queue),
-        schedule_to_close_timeout=duration(activity.schedule_to_close_timeout_ns),
-        schedule_to_start_timeout=duration(activity.schedule_to_start_timeout_ns),
-        start_to_close_timeout=duration(activity.start_to_close_timeout_ns),
-        heartbeat_timeout=duration(activity.heartbeat_timeout_ns),
-    )
-    copy_fields(activity, options, ("retry_policy", "priority"))
+    options = options_of(activity)
+    options.task_queue.normal_name = activity.task_queue
     options.retry_policy.ClearField("non_retryable_error_types")
     return options

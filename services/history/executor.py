@@ -22,14 +22,17 @@ from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, ShardOwnershipLost, Unavailable, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
+from services.history.callbacks import CallbackCaller, Post
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
+from services.history.core.options import inherited
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
+from services.history.core.reset import is_of_base
 from services.history.core.run import RUNNING, Run, copy_fields
 from services.history.core.start import drop_nothings
 from services.history.core.wake import wake
-from services.history.engine import Engine
+from services.history.engine import UNLESS_BEGUN, Engine
 from services.history.metrics import operation_of, traced, woken
 from services.history.outbox import Key
 from services.history.shard import Shard
@@ -59,8 +62,11 @@ class OutboxExecutor:
     `hide` takes a run that was deleted off the lists: namespace id, run id.
     """
 
-    def __init__(self, engine: Engine, history: HistoryClient, hide: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(
+        self, engine: Engine, history: HistoryClient, hide: Callable[[str, str], Awaitable[None]], post: Post
+    ) -> None:
         self._engine, self._history, self._hide = engine, history, hide
+        callbacks = CallbackCaller(engine, post)
         self._handlers = {
             Task.PUSH_WORKFLOW_TASK: self._push_workflow_task,
             Task.PUSH_ACTIVITY_TASK: self._push_activity_task,
@@ -71,6 +77,8 @@ class OutboxExecutor:
             Task.APPLY_PARENT_CLOSE_POLICY: self._apply_parent_close_policy,
             Task.WAKE: self._wake,
             Task.DELETE_RUN: self._delete_run,
+            Task.CALL_BACK: callbacks.call,
+            Task.RETRY_CALLBACK: callbacks.end_backoff,
         }
         self._spans = tracer("history")
         self._did: dict[int, str] = {}  # what wakes did, as an operation, by the identity of their tasks
@@ -190,6 +198,8 @@ class OutboxExecutor:
             return True
         await self._settle(shard, key, task, workflow, entry)
         async with workflow.lock:
+            if task.stamp == UNLESS_BEGUN and (await self._engine.run(workflow, task.run_id)).run.info.status:
+                return True
             outcome = await self._engine.store.delete_run(
                 shard.shard_id, shard.range_id, task.namespace_id, task.workflow_id, task.run_id
             )
@@ -204,6 +214,8 @@ class OutboxExecutor:
 
     async def _settle(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> None:
         """Does what the close entailed once more: its own tasks may still wait, and would find nothing afterwards."""
+        if entry.run.info.reset_run_id:
+            return  # the run that a reset has made of it takes its place
         if entry.run.children:
             await self._apply_parent_close_policy(shard, key, task, workflow, entry)
         if entry.run.info.HasField("parent") and not entry.run.info.new_execution_run_id:
@@ -286,6 +298,7 @@ class OutboxExecutor:
             run_id=info.parent.run_id,
             initiated_event_id=info.parent.initiated_event_id,
             child=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
+            first_execution_run_id=info.first_execution_run_id,
             status=info.status,
         )
         _fill_result(report, close)
@@ -296,7 +309,9 @@ class OutboxExecutor:
         self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry
     ) -> bool:
         for child in list(entry.run.children.values()):
-            if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON or not child.run_id:
+            if not child.run_id:
+                continue  # see to it in _start_child
+            if is_of_base(entry.run.info, child.initiated_event_id):
                 continue
             await self._apply_policy(task, entry, child, child.run_id)
         return True
@@ -442,7 +457,10 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         cron_schedule=initiated.cron_schedule,
         user_metadata=event.user_metadata if event.HasField("user_metadata") else None,
     )
-    copy_fields(initiated, start, ("input", "header", "memo", "search_attributes", "retry_policy", "priority"))
+    copy_fields(initiated, start, ("input", "header", "memo", "search_attributes", "retry_policy"))
+    drop_nothings(start)
+    if initiated.HasField("priority") or info.HasField("priority"):
+        start.priority.CopyFrom(inherited(initiated.priority, info.priority))
     return StartChildRequest(
         namespace_id=child.namespace_id,
         start=start,

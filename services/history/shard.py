@@ -22,7 +22,7 @@ from services.runtime import Clock
 logger = logging.getLogger(__name__)
 
 TASK_ID_BITS = 24  # task ids are range id << 24 plus a counter; a shard that uses them up takes a new range
-TIMERS = frozenset({Task.WAKE, Task.DELETE_RUN})
+TIMERS = frozenset({Task.WAKE, Task.DELETE_RUN, Task.RETRY_CALLBACK})
 PAGE = 1000
 
 

@@ -16,15 +16,18 @@ from services import cron
 from services.config import limits
 from services.errors import NotFound, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
+from services.history.core.callbacks import require_room
 from services.history.core.close import SERVICE_IDENTITY, terminate_run
 from services.history.core.decision import Decision
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
+from services.history.core.options import refuse_pinned
+from services.history.core.rejection import Rejection
 from services.history.core.run import RUNNING
 from services.history.core.signals import signal_run
 from services.history.core.start import begin_run, started_attributes
 from services.history.core.workflow_task import schedule_task, start_task
-from services.history.engine import current_record
+from services.history.engine import current_record, service_error
 from services.history.links import request_link, signal_link, started_link
 from services.history.replies import workflow_task_reply
 from services.history.room import Room
@@ -61,6 +64,7 @@ class Starts(Room):
         self, workflow: WorkflowEntry, call: Call, request: api.StartWorkflowExecutionRequest
     ) -> api.StartWorkflowExecutionResponse:
         """The same for a caller that holds the workflow's lock."""
+        _refuse_pinned(request)
         current = await self.engine.current(workflow)
         if current is not None:
             repeated = await self._repeated(workflow, current, request.request_id)
@@ -70,16 +74,15 @@ class Starts(Room):
             if current.status == RUNNING and self._uses_existing(request):
                 entry = await self.engine.run(workflow, current.run_id)
                 await self._attach(workflow, entry, request)
-                return await self._started_reply(call, workflow, entry, request, started=False)
+                # (a run that is paused is said to run, as the reference does)
+                return await self._started_reply(call, workflow, entry, request, started=False, status=RUNNING)
         entry = await self._create(workflow, call, request, current)
         return await self._started_reply(call, workflow, entry, request, started=True)
 
     async def _repeated(self, workflow: WorkflowEntry, current: CurrentRecord, request_id: str) -> RunEntry | None:
-        """The current run, if it was created by this very request."""
+        """The current run, if it was created by this very request, or the request was attached to it."""
         if current.create_request_id == request_id:
             return await self.engine.run(workflow, current.run_id)
-        if current.status != RUNNING:
-            return None
         entry = await self.engine.run(workflow, current.run_id)
         known = any(attached.request_id == request_id for attached in entry.run.info.attached_requests)
         return entry if known else None
@@ -89,11 +92,12 @@ class Starts(Room):
     ) -> None:
         """What the caller wants of a run that is there already: to be known to it, and called back by it."""
         wanted = request.on_conflict_options
-        if not wanted.attach_request_id and not wanted.attach_completion_callbacks:
+        if not request.HasField("on_conflict_options"):
             return
 
         def attach(draft: Draft) -> None:
-            event = draft.add(
+            require_room(draft, len(request.completion_callbacks) if wanted.attach_completion_callbacks else 0)
+            draft.add(
                 WorkflowExecutionOptionsUpdatedEventAttributes(
                     attached_request_id=request.request_id if wanted.attach_request_id else "",
                     attached_completion_callbacks=request.completion_callbacks
@@ -102,7 +106,6 @@ class Starts(Room):
                 ),
                 links=request.links if wanted.attach_links else (),
             )
-            event.worker_may_ignore = True
 
         await self.engine.decide(workflow, entry, attach)
 
@@ -193,13 +196,14 @@ class Starts(Room):
         request: api.StartWorkflowExecutionRequest,
         *,
         started: bool,
+        status: WorkflowExecutionStatus.ValueType = Status.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED,
     ) -> api.StartWorkflowExecutionResponse:
         info = entry.run.info
         reply = api.StartWorkflowExecutionResponse(
             run_id=info.run_id,
             first_execution_run_id=info.first_execution_run_id,
             started=started,
-            status=info.status,
+            status=status or info.status,
             link=self._link(call, entry, request),
         )
         task = info.task
@@ -234,6 +238,7 @@ class Starts(Room):
             if not draft.info.backoff_deadline_ns:
                 schedule_task(draft)
 
+        _refuse_pinned(request)
         workflow = self.engine.workflow(call.namespace_id, request.workflow_id)
         start = _start_part(request)
         async with workflow.lock:
@@ -340,6 +345,16 @@ class Starts(Room):
             await self.engine.change(request.namespace_id, request.workflow_id, request.run_id, schedule)
         except NotFound:
             return  # it was deleted meanwhile
+
+
+def _refuse_pinned(
+    request: api.StartWorkflowExecutionRequest | api.SignalWithStartWorkflowExecutionRequest,
+) -> None:
+    """Whatever becomes of the request otherwise."""
+    try:
+        refuse_pinned(request.versioning_override, request.workflow_id, request.task_queue.name)
+    except Rejection as rejection:
+        raise service_error(rejection) from None
 
 
 def _first_slot_ns(request: api.StartWorkflowExecutionRequest, now_ns: int) -> int:

@@ -56,6 +56,7 @@ class ItemKind(IntEnum):
     SIGNAL_REQUEST = 6
     BUFFERED = 7
     UPDATE = 8
+    CALLBACK = 20
 
 
 class TaskCategory(IntEnum):

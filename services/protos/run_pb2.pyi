@@ -11,10 +11,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from temporalio.api.activity.v1 import message_pb2 as _message_pb2_3
 from temporalio.api.common.v1 import message_pb2 as _message_pb2
+from temporalio.api.enums.v1 import common_pb2 as _common_pb2
 from temporalio.api.enums.v1 import workflow_pb2 as _workflow_pb2
 from temporalio.api.failure.v1 import message_pb2 as _message_pb2_2
-from temporalio.api.history.v1 import message_pb2 as _message_pb2_3
+from temporalio.api.history.v1 import message_pb2 as _message_pb2_4
 from temporalio.api.sdk.v1 import user_metadata_pb2 as _user_metadata_pb2
 from temporalio.api.workflow.v1 import message_pb2 as _message_pb2_1
 import builtins as _builtins
@@ -75,6 +77,7 @@ class RunInfo(_message.Message):
     BACKOFF_DEADLINE_NS_FIELD_NUMBER: _builtins.int
     ARMED_WAKE_NS_FIELD_NUMBER: _builtins.int
     TASK_ATTEMPTS_SINCE_SUCCESS_FIELD_NUMBER: _builtins.int
+    TASK_PROBLEM_FIELD_NUMBER: _builtins.int
     BUFFERED_NEXT_FIELD_NUMBER: _builtins.int
     WORKER_VERSION_FIELD_NUMBER: _builtins.int
     CONTINUED_EXECUTION_RUN_ID_FIELD_NUMBER: _builtins.int
@@ -84,6 +87,8 @@ class RunInfo(_message.Message):
     RESET_POINTS_FIELD_NUMBER: _builtins.int
     EXECUTION_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
     RUN_TIMEOUT_GIVEN_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    VERSIONING_INFO_FIELD_NUMBER: _builtins.int
     RESET_ORIGIN_FIELD_NUMBER: _builtins.int
     RESET_RUN_ID_FIELD_NUMBER: _builtins.int
     namespace_id: _builtins.str
@@ -159,11 +164,23 @@ class RunInfo(_message.Message):
     @_builtins.property
     def sticky(self) -> Global___Sticky: ...
     @_builtins.property
+    def task_problem(self) -> Global___TaskProblem:
+        """of the last workflow task that failed by an event"""
+
+    @_builtins.property
     def worker_version(self) -> _message_pb2.WorkerVersionStamp: ...
     @_builtins.property
     def attached_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachedRequest]: ...
     @_builtins.property
     def reset_points(self) -> _message_pb2_1.ResetPoints: ...
+    @_builtins.property
+    def pause(self) -> Global___Pause:
+        """of a paused run; it stays when that run is closed"""
+
+    @_builtins.property
+    def versioning_info(self) -> _message_pb2_1.WorkflowExecutionVersioningInfo:
+        """once there was an override"""
+
     @_builtins.property
     def reset_origin(self) -> Global___ResetOrigin:
         """of a run that a reset has made"""
@@ -212,6 +229,7 @@ class RunInfo(_message.Message):
         backoff_deadline_ns: _builtins.int = ...,
         armed_wake_ns: _builtins.int = ...,
         task_attempts_since_success: _builtins.int = ...,
+        task_problem: Global___TaskProblem | None = ...,
         buffered_next: _builtins.int = ...,
         worker_version: _message_pb2.WorkerVersionStamp | None = ...,
         continued_execution_run_id: _builtins.str = ...,
@@ -221,12 +239,14 @@ class RunInfo(_message.Message):
         reset_points: _message_pb2_1.ResetPoints | None = ...,
         execution_timeout_given: _builtins.bool = ...,
         run_timeout_given: _builtins.bool = ...,
+        pause: Global___Pause | None = ...,
+        versioning_info: _message_pb2_1.WorkflowExecutionVersioningInfo | None = ...,
         reset_origin: Global___ResetOrigin | None = ...,
         reset_run_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "user_metadata", b"user_metadata", "worker_version", b"worker_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["memo", b"memo", "parent", b"parent", "pause", b"pause", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "retry_policy", b"retry_policy", "root", b"root", "search_attributes", b"search_attributes", "sticky", b"sticky", "task", b"task", "task_problem", b"task_problem", "user_metadata", b"user_metadata", "versioning_info", b"versioning_info", "worker_version", b"worker_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_given", b"execution_timeout_given", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "reset_run_id", b"reset_run_id", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_given", b"run_timeout_given", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["armed_wake_ns", b"armed_wake_ns", "attached_requests", b"attached_requests", "attempt", b"attempt", "backoff_deadline_ns", b"backoff_deadline_ns", "buffered_next", b"buffered_next", "cancel_request_id", b"cancel_request_id", "cancel_requested", b"cancel_requested", "close_event_id", b"close_event_id", "close_time_ns", b"close_time_ns", "completed_task_event_id", b"completed_task_event_id", "continued_execution_run_id", b"continued_execution_run_id", "create_request_id", b"create_request_id", "cron_schedule", b"cron_schedule", "execution_deadline_ns", b"execution_deadline_ns", "execution_time_ns", b"execution_time_ns", "execution_timeout_given", b"execution_timeout_given", "execution_timeout_ns", b"execution_timeout_ns", "first_execution_run_id", b"first_execution_run_id", "history_bytes", b"history_bytes", "memo", b"memo", "namespace_id", b"namespace_id", "new_execution_run_id", b"new_execution_run_id", "next_event_id", b"next_event_id", "original_run_id", b"original_run_id", "parent", b"parent", "pause", b"pause", "previous_started_event_id", b"previous_started_event_id", "priority", b"priority", "reset_origin", b"reset_origin", "reset_points", b"reset_points", "reset_run_id", b"reset_run_id", "retry_policy", b"retry_policy", "root", b"root", "run_deadline_ns", b"run_deadline_ns", "run_id", b"run_id", "run_timeout_given", b"run_timeout_given", "run_timeout_ns", b"run_timeout_ns", "search_attributes", b"search_attributes", "signal_count", b"signal_count", "start_time_ns", b"start_time_ns", "state_transitions", b"state_transitions", "status", b"status", "sticky", b"sticky", "task", b"task", "task_attempts_since_success", b"task_attempts_since_success", "task_problem", b"task_problem", "task_queue", b"task_queue", "task_timeout_ns", b"task_timeout_ns", "update_count", b"update_count", "user_metadata", b"user_metadata", "versioning_info", b"versioning_info", "worker_identity", b"worker_identity", "worker_version", b"worker_version", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,6 +279,58 @@ class ResetOrigin(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResetOrigin: _TypeAlias = ResetOrigin  # noqa: Y015
+
+@_typing.final
+class TaskProblem(_message.Message):
+    """Why a workflow task came to nothing, in the words of the search attribute that says so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    cause: _builtins.str
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "cause", b"cause"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskProblem: _TypeAlias = TaskProblem  # noqa: Y015
+
+@_typing.final
+class Pause(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    identity: _builtins.str
+    reason: _builtins.str
+    request_id: _builtins.str
+    time_ns: _builtins.int
+    def __init__(
+        self,
+        *,
+        identity: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "reason", b"reason", "request_id", b"request_id", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
 
 @_typing.final
 class AttachedRequest(_message.Message):
@@ -471,6 +543,11 @@ class Activity(_message.Message):
     CURRENT_RETRY_INTERVAL_NS_FIELD_NUMBER: _builtins.int
     LAST_STARTED_TIME_NS_FIELD_NUMBER: _builtins.int
     WORKER_VERSION_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    RESET_HEARTBEAT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_OPTIONS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     scheduled_event_id: _builtins.int
     activity_id: _builtins.str
     activity_type: _builtins.str
@@ -498,6 +575,12 @@ class Activity(_message.Message):
     last_attempt_complete_time_ns: _builtins.int
     current_retry_interval_ns: _builtins.int
     last_started_time_ns: _builtins.int
+    reset: _builtins.bool
+    """by an operator while this attempt ran: its worker is told"""
+    reset_heartbeat: _builtins.bool
+    """the next attempt begins without the heartbeat details of this one"""
+    held: _builtins.bool
+    """by a pause of the run: it is dispatched when that ends"""
     @_builtins.property
     def retry_policy(self) -> _message_pb2.RetryPolicy: ...
     @_builtins.property
@@ -508,6 +591,14 @@ class Activity(_message.Message):
     def priority(self) -> _message_pb2.Priority: ...
     @_builtins.property
     def worker_version(self) -> _message_pb2.WorkerVersionStamp: ...
+    @_builtins.property
+    def pause(self) -> Global___Pause:
+        """by an operator: it is neither dispatched nor timed out before it is unpaused"""
+
+    @_builtins.property
+    def original_options(self) -> _message_pb2_3.ActivityOptions:
+        """as scheduled, once an operator has changed them"""
+
     def __init__(
         self,
         *,
@@ -539,10 +630,15 @@ class Activity(_message.Message):
         current_retry_interval_ns: _builtins.int = ...,
         last_started_time_ns: _builtins.int = ...,
         worker_version: _message_pb2.WorkerVersionStamp | None = ...,
+        pause: Global___Pause | None = ...,
+        reset: _builtins.bool = ...,
+        reset_heartbeat: _builtins.bool = ...,
+        original_options: _message_pb2_3.ActivityOptions | None = ...,
+        held: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_details", b"heartbeat_details", "last_failure", b"last_failure", "priority", b"priority", "retry_policy", b"retry_policy", "worker_version", b"worker_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_details", b"heartbeat_details", "last_failure", b"last_failure", "original_options", b"original_options", "pause", b"pause", "priority", b"priority", "retry_policy", b"retry_policy", "worker_version", b"worker_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "activity_type", b"activity_type", "attempt", b"attempt", "backing_off", b"backing_off", "cancel_requested", b"cancel_requested", "cancel_requested_event_id", b"cancel_requested_event_id", "current_retry_interval_ns", b"current_retry_interval_ns", "first_scheduled_time_ns", b"first_scheduled_time_ns", "heartbeat_details", b"heartbeat_details", "heartbeat_timeout_ns", b"heartbeat_timeout_ns", "identity", b"identity", "last_attempt_complete_time_ns", b"last_attempt_complete_time_ns", "last_failure", b"last_failure", "last_heartbeat_time_ns", b"last_heartbeat_time_ns", "last_started_time_ns", b"last_started_time_ns", "last_worker_identity", b"last_worker_identity", "priority", b"priority", "request_id", b"request_id", "retry_policy", b"retry_policy", "schedule_to_close_timeout_ns", b"schedule_to_close_timeout_ns", "schedule_to_start_timeout_ns", b"schedule_to_start_timeout_ns", "scheduled_event_id", b"scheduled_event_id", "scheduled_time_ns", b"scheduled_time_ns", "stamp", b"stamp", "start_to_close_timeout_ns", b"start_to_close_timeout_ns", "started_time_ns", b"started_time_ns", "task_queue", b"task_queue", "worker_version", b"worker_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "activity_type", b"activity_type", "attempt", b"attempt", "backing_off", b"backing_off", "cancel_requested", b"cancel_requested", "cancel_requested_event_id", b"cancel_requested_event_id", "current_retry_interval_ns", b"current_retry_interval_ns", "first_scheduled_time_ns", b"first_scheduled_time_ns", "heartbeat_details", b"heartbeat_details", "heartbeat_timeout_ns", b"heartbeat_timeout_ns", "held", b"held", "identity", b"identity", "last_attempt_complete_time_ns", b"last_attempt_complete_time_ns", "last_failure", b"last_failure", "last_heartbeat_time_ns", b"last_heartbeat_time_ns", "last_started_time_ns", b"last_started_time_ns", "last_worker_identity", b"last_worker_identity", "original_options", b"original_options", "pause", b"pause", "priority", b"priority", "request_id", b"request_id", "reset", b"reset", "reset_heartbeat", b"reset_heartbeat", "retry_policy", b"retry_policy", "schedule_to_close_timeout_ns", b"schedule_to_close_timeout_ns", "schedule_to_start_timeout_ns", b"schedule_to_start_timeout_ns", "scheduled_event_id", b"scheduled_event_id", "scheduled_time_ns", b"scheduled_time_ns", "stamp", b"stamp", "start_to_close_timeout_ns", b"start_to_close_timeout_ns", "started_time_ns", b"started_time_ns", "task_queue", b"task_queue", "worker_version", b"worker_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -663,12 +759,15 @@ class Update(_message.Message):
     ACCEPTED_EVENT_ID_FIELD_NUMBER: _builtins.int
     COMPLETED_EVENT_ID_FIELD_NUMBER: _builtins.int
     ADMITTED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    ANSWERED_EVENT_ID_FIELD_NUMBER: _builtins.int
     update_id: _builtins.str
     accepted_event_id: _builtins.int
     completed_event_id: _builtins.int
     """0 = accepted only"""
     admitted_event_id: _builtins.int
     """of one that a reset has taken along; accepted_event_id is 0 until it is accepted"""
+    answered_event_id: _builtins.int
+    """the completion that has accepted it, or else has rejected it"""
     def __init__(
         self,
         *,
@@ -676,14 +775,61 @@ class Update(_message.Message):
         accepted_event_id: _builtins.int = ...,
         completed_event_id: _builtins.int = ...,
         admitted_event_id: _builtins.int = ...,
+        answered_event_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "admitted_event_id", b"admitted_event_id", "completed_event_id", b"completed_event_id", "update_id", b"update_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "admitted_event_id", b"admitted_event_id", "answered_event_id", b"answered_event_id", "completed_event_id", b"completed_event_id", "update_id", b"update_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Update: _TypeAlias = Update  # noqa: Y015
+
+@_typing.final
+class Callback(_message.Message):
+    """Whom to tell how the run's chain of runs has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLBACK_FIELD_NUMBER: _builtins.int
+    REGISTRATION_TIME_NS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    LAST_ATTEMPT_COMPLETE_TIME_NS_FIELD_NUMBER: _builtins.int
+    LAST_ATTEMPT_FAILURE_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_TIME_NS_FIELD_NUMBER: _builtins.int
+    registration_time_ns: _builtins.int
+    request_id: _builtins.str
+    """of the start that attached it to this run; empty for those of event 1"""
+    state: _common_pb2.CallbackState.ValueType
+    attempt: _builtins.int
+    last_attempt_complete_time_ns: _builtins.int
+    next_attempt_time_ns: _builtins.int
+    """while it backs off"""
+    @_builtins.property
+    def callback(self) -> _message_pb2.Callback: ...
+    @_builtins.property
+    def last_attempt_failure(self) -> _message_pb2_2.Failure: ...
+    def __init__(
+        self,
+        *,
+        callback: _message_pb2.Callback | None = ...,
+        registration_time_ns: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        state: _common_pb2.CallbackState.ValueType = ...,
+        attempt: _builtins.int = ...,
+        last_attempt_complete_time_ns: _builtins.int = ...,
+        last_attempt_failure: _message_pb2_2.Failure | None = ...,
+        next_attempt_time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["callback", b"callback", "last_attempt_failure", b"last_attempt_failure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "callback", b"callback", "last_attempt_complete_time_ns", b"last_attempt_complete_time_ns", "last_attempt_failure", b"last_attempt_failure", "next_attempt_time_ns", b"next_attempt_time_ns", "registration_time_ns", b"registration_time_ns", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Callback: _TypeAlias = Callback  # noqa: Y015
 
 @_typing.final
 class Buffered(_message.Message):
@@ -691,11 +837,11 @@ class Buffered(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> _message_pb2_3.HistoryEvent: ...
+    def event(self) -> _message_pb2_4.HistoryEvent: ...
     def __init__(
         self,
         *,
-        event: _message_pb2_3.HistoryEvent | None = ...,
+        event: _message_pb2_4.HistoryEvent | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -730,6 +876,10 @@ class Task(_message.Message):
         """look at the run's deadlines at fire_time_ns"""
         DELETE_RUN: Task._Kind.ValueType  # 10
         """retention is over"""
+        CALL_BACK: Task._Kind.ValueType  # 30
+        """event_id is the number of the callback"""
+        RETRY_CALLBACK: Task._Kind.ValueType  # 31
+        """the back-off of a callback ends at fire_time_ns"""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     UNSPECIFIED: Task.Kind.ValueType  # 0
@@ -745,6 +895,10 @@ class Task(_message.Message):
     """look at the run's deadlines at fire_time_ns"""
     DELETE_RUN: Task.Kind.ValueType  # 10
     """retention is over"""
+    CALL_BACK: Task.Kind.ValueType  # 30
+    """event_id is the number of the callback"""
+    RETRY_CALLBACK: Task.Kind.ValueType  # 31
+    """the back-off of a callback ends at fire_time_ns"""
 
     KIND_FIELD_NUMBER: _builtins.int
     NAMESPACE_ID_FIELD_NUMBER: _builtins.int
@@ -762,7 +916,7 @@ class Task(_message.Message):
     stamp: _builtins.int
     """attempt of the workflow task, or stamp of the activity"""
     fire_time_ns: _builtins.int
-    """WAKE and DELETE_RUN"""
+    """WAKE, DELETE_RUN and RETRY_CALLBACK"""
     def __init__(
         self,
         *,

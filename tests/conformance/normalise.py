@@ -52,8 +52,8 @@ MEASURED: dict[str, tuple[Callable[[float], str], str]] = {
         "what is left of a second: until a cron slot, or since the run that continued as new began",
     ),
     "PendingActivityInfo.current_retry_interval": (
-        lambda value: f"{value:.1f}s",
-        "recomputed from two measured times",
+        lambda value: f"{value:.1f}s" if value < 1e9 else "<since 1970>",
+        "recomputed from two measured times; after an attempt that timed out the reference takes the epoch for one",
     ),
     "WorkflowTaskScheduledEventAttributes.start_to_close_timeout": (
         lambda value: f"{value:g}s" if value.is_integer() else "<random>",
@@ -68,7 +68,13 @@ OPAQUE = {
     "conflict_token": "only the server that made it reads it",
 }
 
+# Repeated field (message.field) -> why its entries come in any order; they are shown sorted.
+UNORDERED = {
+    "DescribeWorkflowExecutionResponse.callbacks": "entries of a map",
+}
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")  # of a listener of the scenario's own
 _MASKED = re.compile(r"(?<=please retry \()[0-9a-f]{8}(?=\))")  # hash of an internal error's text
 
 
@@ -81,7 +87,7 @@ class Normaliser:
     def text(self, value: str) -> str:
         """The text with each UUID replaced by its number in order of appearance."""
         numbered = _UUID.sub(lambda found: self._ids.setdefault(found[0], f"uuid-{len(self._ids) + 1}"), value)
-        return _MASKED.sub("<hash>", numbered)
+        return _MASKED.sub("<hash>", _PORT.sub("<port>", numbered))
 
     def lines(self, message: Message, indent: str = "") -> Iterator[str]:
         """One line a field, in field order, nested messages indented."""
@@ -93,8 +99,11 @@ class Normaliser:
                 for key in sorted(value):
                     yield from self._field(f"{field.name}[{self.text(str(key))}]", inner, value[key], indent)
             elif field.is_repeated:
-                for item in value:
-                    yield from self._field(field.name, field, item, indent)
+                shown = [list(self._field(field.name, field, item, indent)) for item in value]
+                if field.containing_type is not None and f"{field.containing_type.name}.{field.name}" in UNORDERED:
+                    shown.sort()
+                for lines in shown:
+                    yield from lines
             else:
                 yield from self._field(field.name, field, value, indent)
 

@@ -26,11 +26,16 @@ SEARCH_ATTRIBUTES = {"Shade": "Keyword", "Weight": "Int", "Story": "Text"}
 DYNAMIC_CONFIG = {
     "frontend.namespaceRPS.namespaceReplicationInducingAPIs": 1000,
     "frontend.rps.namespaceReplicationInducingAPIs": 1000,
+    "callback.allowedAddresses": [
+        {"Pattern": "127.0.0.1:*", "AllowInsecure": True},
+        {"Pattern": "secure.example*"},
+    ],
     "frontend.WorkflowPauseEnabled": True,  # off unless set
     # Lower than anyone would set them, so that a scenario can come so far.
     "history.workflowTaskHeartbeatTimeout": "2s",
     "limit.historyCount.suggestContinueAsNew": 60,
     "history.maxTotalUpdates": 15,
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": 2,
 }
 
 

@@ -4,19 +4,29 @@ The same functions build the live state, rebuild it from history, and take in ev
 are BUFFERED until they are written). Every event type is in `APPLY`, or in `NO_STATE` because it leaves none.
 """
 
-import json
 from collections.abc import Callable
 from enum import IntEnum
 
 from temporalio.api.common.v1 import Payload, SearchAttributes, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, ParentClosePolicy, TaskQueueKind, WorkflowExecutionStatus
+from temporalio.api.enums.v1 import (
+    EventType,
+    ParentClosePolicy,
+    TaskQueueKind,
+    WorkflowExecutionStatus,
+    WorkflowTaskFailedCause,
+)
 from temporalio.api.history.v1 import HistoryEvent
 
+from services.history.core.admitted import answer_admitted
+from services.history.core.forked import restart
+from services.history.core.indexed import index_build, index_pause, note_problem, set_override, unset_override
 from services.history.core.memo import merged
-from services.history.core.run import RUNNING, Run, copy_fields, copy_of
+from services.history.core.registered import register
+from services.history.core.run import PAUSED, RUNNING, Run, copy_fields, copy_of
 from services.history.core.times import ns_of
-from services.protos.run_pb2 import Activity, Child, External, Parent, Timer, Update, WorkflowTask
+from services.protos.run_pb2 import Activity, Child, External, Parent, Pause, Timer, Update, WorkflowTask
 
+RESET = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
 RESET_POINTS_MAX = 20  # history.historyMaxAutoResetPoints
 BUFFERED = -123  # the id of an event that waits to be written (events_commands.md section 3)
 
@@ -32,6 +42,7 @@ class Item(IntEnum):
     SIGNAL_REQUEST = 6
     BUFFERED = 7
     UPDATE = 8
+    CALLBACK = 20
 
 
 Changes = set[tuple[Item, int | str]]  # which entries a fold has touched
@@ -46,7 +57,7 @@ def apply(run: Run, event: HistoryEvent, changes: Changes) -> None:
         assert event.event_type in NO_STATE, f"no fold for event type {event.event_type}"
 
 
-def _started(run: Run, event: HistoryEvent, _: Changes) -> None:
+def _started(run: Run, event: HistoryEvent, changes: Changes) -> None:
     info, started = run.info, event.workflow_execution_started_event_attributes
     event_time_ns = ns_of(event.event_time)
     info.status = RUNNING
@@ -78,6 +89,10 @@ def _started(run: Run, event: HistoryEvent, _: Changes) -> None:
     copy_fields(started, info, ("retry_policy", "memo", "search_attributes", "priority"))
     if event.HasField("user_metadata"):
         info.user_metadata.CopyFrom(event.user_metadata)
+    for number in register(run, started.completion_callbacks, event_time_ns):
+        changes.add((Item.CALLBACK, number))
+    if started.HasField("versioning_override"):
+        set_override(run, started.versioning_override)
     if started.HasField("parent_workflow_execution"):
         info.parent.CopyFrom(
             Parent(
@@ -152,8 +167,10 @@ def _task_started(run: Run, event: HistoryEvent, _: Changes) -> None:
     task.started_written = True
 
 
-def _task_completed(run: Run, event: HistoryEvent, _: Changes) -> None:
+def _task_completed(run: Run, event: HistoryEvent, changes: Changes) -> None:
     completed = event.workflow_task_completed_event_attributes
+    if run.info.previous_started_event_id < run.info.reset_origin.fork_event_id:
+        changes.update((Item.UPDATE, update_id) for update_id in answer_admitted(run, event.event_id))
     run.info.previous_started_event_id = completed.started_event_id
     run.info.completed_task_event_id = event.event_id
     run.info.task_attempts_since_success = 0
@@ -184,21 +201,25 @@ def _note_build(run: Run, event: HistoryEvent) -> None:
         del points[:-RESET_POINTS_MAX]
     if run.build_id != build_id:
         run.build_id = build_id
-        _index_build(run, build_id)
-
-
-def _index_build(run: Run, build_id: str) -> None:
-    indexed = run.info.search_attributes.indexed_fields["BuildIds"]
-    known = json.loads(indexed.data or b"[]")
-    builds = ["unversioned", f"unversioned:{build_id}"] if build_id else ["unversioned"]
-    new = [build for build in builds if build not in known]
-    if new:
-        data = json.dumps(known + new, separators=(",", ":")).encode()
-        indexed.CopyFrom(Payload(metadata={"encoding": b"json/plain", "type": b"KeywordList"}, data=data))
+        index_build(run, build_id)
 
 
 def _task_ended(run: Run, _event: HistoryEvent, _: Changes) -> None:
     run.info.ClearField("task")
+
+
+def _task_timed_out(run: Run, event: HistoryEvent, changes: Changes) -> None:
+    _task_ended(run, event, changes)
+    note_problem(run, event)
+
+
+def _task_failed(run: Run, event: HistoryEvent, changes: Changes) -> None:
+    _task_ended(run, event, changes)
+    note_problem(run, event)
+    failed = event.workflow_task_failed_event_attributes
+    if failed.cause == RESET and failed.new_run_id:  # workers may give that cause, too
+        restart(run, event)
+        changes.update((Item.ACTIVITY, scheduled_event_id) for scheduled_event_id in run.activities)
 
 
 def _activity_scheduled(run: Run, event: HistoryEvent, changes: Changes) -> None:
@@ -351,6 +372,12 @@ def _properties_modified(run: Run, event: HistoryEvent, _: Changes) -> None:
     run.info.memo.CopyFrom(merged(run.info.memo, upserted))
 
 
+def _update_admitted(run: Run, event: HistoryEvent, changes: Changes) -> None:
+    update_id = event.workflow_execution_update_admitted_event_attributes.request.meta.update_id
+    run.updates[update_id] = Update(update_id=update_id, admitted_event_id=event.event_id)
+    changes.add((Item.UPDATE, update_id))
+
+
 def _update_accepted(run: Run, event: HistoryEvent, changes: Changes) -> None:
     accepted = event.workflow_execution_update_accepted_event_attributes
     update_id = accepted.protocol_instance_id
@@ -369,10 +396,38 @@ def _update_completed(run: Run, event: HistoryEvent, changes: Changes) -> None:
     changes.add((Item.UPDATE, update_id))
 
 
-def _options_updated(run: Run, event: HistoryEvent, _: Changes) -> None:
-    request_id = event.workflow_execution_options_updated_event_attributes.attached_request_id
-    if request_id:
-        run.info.attached_requests.add(request_id=request_id, event_id=event.event_id)
+def _options_updated(run: Run, event: HistoryEvent, changes: Changes) -> None:
+    updated = event.workflow_execution_options_updated_event_attributes
+    if updated.attached_request_id:
+        run.info.attached_requests.add(request_id=updated.attached_request_id, event_id=event.event_id)
+    callbacks, request_id = updated.attached_completion_callbacks, updated.attached_request_id
+    for number in register(run, callbacks, ns_of(event.event_time), request_id):
+        changes.add((Item.CALLBACK, number))
+    copy_fields(updated, run.info, ("priority",))
+    if updated.HasField("versioning_override"):
+        set_override(run, updated.versioning_override)
+    elif updated.unset_versioning_override:
+        unset_override(run)
+
+
+def _paused(run: Run, event: HistoryEvent, _: Changes) -> None:
+    paused = event.workflow_execution_paused_event_attributes
+    run.info.status = PAUSED
+    run.info.pause.CopyFrom(
+        Pause(
+            identity=paused.identity,
+            reason=paused.reason,
+            request_id=paused.request_id,
+            time_ns=ns_of(event.event_time),
+        )
+    )
+    index_pause(run)
+
+
+def _unpaused(run: Run, _event: HistoryEvent, _: Changes) -> None:
+    run.info.status = RUNNING
+    run.info.ClearField("pause")
+    index_pause(run)
 
 
 _S = WorkflowExecutionStatus
@@ -391,8 +446,8 @@ APPLY: dict[int, Callable[[Run, HistoryEvent, Changes], None]] = {
     _E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED: _task_scheduled,
     _E.EVENT_TYPE_WORKFLOW_TASK_STARTED: _task_started,
     _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: _task_completed,
-    _E.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT: _task_ended,
-    _E.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_ended,
+    _E.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT: _task_timed_out,
+    _E.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_failed,
     _E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _activity_scheduled,
     _E.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: _activity_cancel_requested,
     _E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _activity_closed,
@@ -418,9 +473,12 @@ APPLY: dict[int, Callable[[Run, HistoryEvent, Changes], None]] = {
     _E.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_answered,
     _E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _search_attributes_upserted,
     _E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: _properties_modified,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _update_admitted,
     _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
     _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _update_completed,
     _E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED: _paused,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED: _unpaused,
 }
 
 NO_STATE = frozenset({_E.EVENT_TYPE_ACTIVITY_TASK_STARTED, _E.EVENT_TYPE_MARKER_RECORDED})

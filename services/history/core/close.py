@@ -14,9 +14,9 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionTerminatedEventAttributes,
     WorkflowExecutionTimedOutEventAttributes,
 )
-
 from temporalio.api.sdk.v1 import UserMetadata
 
+from services.history.core.callbacks import schedule_callbacks
 from services.history.core.draft import Draft
 from services.history.core.retry import next_retry
 from services.history.core.start import follow, following_attributes
@@ -27,22 +27,23 @@ from services.protos.run_pb2 import Task, WorkflowTask
 SERVICE_IDENTITY = "history-service"
 
 
-def close_run(draft: Draft, attributes: Message) -> None:
+def close_run(draft: Draft, attributes: Message, user_metadata: UserMetadata | None = None) -> None:
     """Writes the closing event and files what a close entails."""
     info = draft.info
     if info.task.kind == WorkflowTask.SPECULATIVE and not info.task.started_event_id:
         info.ClearField("task")  # it was made for updates, which end with the run
-    draft.add(attributes)
+    draft.add(attributes, user_metadata=user_metadata)
     assert not draft.run.is_open, f"{type(attributes).__name__} did not close the run"
     draft.drop_buffered()
     if not info.task.scheduled_written:  # nothing comes after the end
         info.ClearField("task")
     draft.run.admitted.clear()
     draft.push(Task.UPDATE_VISIBILITY)
-    if draft.run.children:
+    if draft.run.children and not info.reset_run_id:
         draft.push(Task.APPLY_PARENT_CLOSE_POLICY)
-    if info.HasField("parent") and not info.new_execution_run_id:
+    if info.HasField("parent") and not info.new_execution_run_id and not info.reset_run_id:
         draft.push(Task.REPORT_TO_PARENT)
+    schedule_callbacks(draft)
     if draft.given.retention_ns:
         draft.push(Task.DELETE_RUN)
         draft.tasks[-1].fire_time_ns = draft.now_ns + draft.given.retention_ns

@@ -37,6 +37,10 @@ class Limits:
     task_timeout_max_ns: int = 120_000_000_000
     task_heartbeat_max_ns: int = 30 * 60_000_000_000
     task_retry_interval_max_ns: int = 10 * 60_000_000_000
+    task_problems_reported_from: int = 5  # attempts of a workflow task; 0: never
+    callbacks_max: int = 2000
+    callback_retry_initial_ns: int = 1_000_000_000
+    callback_retry_interval_max_ns: int = 3600_000_000_000
     activity_retry_initial_ns: int = 1_000_000_000
     activity_retry_coefficient: float = 2.0
     activity_retry_maximum_multiple: int = 100

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from temporalio.api.history.v1 import History
 
 from services.history.core.apply import Changes, apply
+from services.history.core.indexed import forget_paused_activities, forget_problem
+from services.history.core.registered import settled_callback
 from services.history.core.run import Run, copy_of
 from services.protos.run_pb2 import Activity, Buffered, RunInfo, WorkflowTask
 
 # Of the run: attempts, counters and places that leave no event.
 UNSPOKEN = (
     "cancel_request_id",
+    "reset_run_id",
     "sticky",
     "state_transitions",
     "armed_wake_ns",
@@ -81,8 +84,13 @@ def settled(run: Run) -> Run:
     bare.admitted.clear()
     for name in UNSPOKEN:
         bare.info.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
+    if bare.info.HasField("reset_origin"):
+        bare.info.reset_origin.ClearField("request_id")
     _settle_task(bare.info)
-    bare.activities = {key: _settled_activity(activity) for key, activity in run.activities.items()}
+    forget_problem(bare)
+    forget_paused_activities(bare)
+    bare.activities = {key: _settled_activity(activity, bare.info) for key, activity in run.activities.items()}
+    bare.callbacks = {number: settled_callback(callback) for number, callback in run.callbacks.items()}
     _settle(bare)
     return bare
 
@@ -109,11 +117,11 @@ def _settle_task(info: RunInfo) -> None:
             task.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
 
 
-def _settled_activity(activity: Activity) -> Activity:
+def _settled_activity(activity: Activity, info: RunInfo) -> Activity:
     bare = copy_of(activity)
     for field in Activity.DESCRIPTOR.fields:
         if field.name not in (*SPOKEN_OF_ACTIVITY, "retry_policy", "priority"):
             bare.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know literals only
     bare.attempt = bare.stamp = 1
-    bare.scheduled_time_ns = bare.first_scheduled_time_ns
+    bare.scheduled_time_ns = max(bare.first_scheduled_time_ns, info.start_time_ns)  # a reset schedules it anew
     return bare

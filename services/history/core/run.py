@@ -13,11 +13,12 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.update.v1 import Request as UpdateRequest
 
 from services.history.core.growing_set import GrowingSet
-from services.protos.run_pb2 import Activity, Buffered, Child, External, RunInfo, Timer, Update
+from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update
 
 M = TypeVar("M", bound=Message)
 
 RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+PAUSED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,23 @@ class Run:
     signal_requests: GrowingSet = field(default_factory=GrowingSet)  # request ids of signals
     buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
     updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
+    callbacks: dict[int, Callback] = field(default_factory=dict)  # by number, from 1 on
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
     closing: bool = False  # volatile: the last workflow task tried to close the run over what it had not seen
     build_id: str | None = None  # whose last completion is in the search attributes; None: look
 
     @property
     def is_open(self) -> bool:
+        return self.info.status in (RUNNING, PAUSED)
+
+    @property
+    def is_running(self) -> bool:
+        """Who waits for what comes next waits for a running run; a paused one tells what there is. (the reference's)"""
         return self.info.status == RUNNING
+
+    @property
+    def is_paused(self) -> bool:
+        return self.info.status == PAUSED
 
     @property
     def is_closing(self) -> bool:
@@ -71,6 +82,7 @@ class Run:
             self.signal_requests.fork(),
             self.buffered.copy(),
             self.updates.copy(),
+            self.callbacks.copy(),
             self.admitted.copy(),
             self.closing,
             self.build_id,

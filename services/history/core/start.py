@@ -12,7 +12,9 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from services.history.core.decision import Given, Limits
 from services.history.core.draft import Draft
+from services.history.core.indexed import KEPT_BY_SERVER
 from services.history.core.memo import is_nothing
+from services.history.core.options import modern
 from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, ns_of, timestamp
 from services.history.core.workflow_task import schedule_task
@@ -53,7 +55,6 @@ COPIED = (
     "search_attributes",
     "header",
     "priority",
-    "versioning_override",
     "last_completion_result",
     "continued_failure",
 )
@@ -95,6 +96,8 @@ def started_attributes(
         first_workflow_task_backoff=duration(cron_backoff_ns or ns_of(request.workflow_start_delay)),
     )
     copy_fields(request, started, COPIED)
+    if request.HasField("versioning_override"):
+        started.versioning_override.CopyFrom(modern(request.versioning_override))
     if request.cron_schedule:
         started.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     execution_timeout_ns = ns_of(request.workflow_execution_timeout)
@@ -151,8 +154,12 @@ def following_attributes(
     started.ClearField("first_workflow_task_backoff")
     if backoff is not None:
         started.first_workflow_task_backoff.CopyFrom(backoff)
-    _forget_builds(started)
+    _forget_indexed(started)
+    _take_options(draft, started)
     started.ClearField("continued_failure")
+    started.ClearField("completion_callbacks")
+    if initiator != ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE:
+        started.completion_callbacks.extend(callback.callback for callback in draft.run.callbacks.values())
     started.prev_auto_reset_points.CopyFrom(info.reset_points)
     for point in started.prev_auto_reset_points.points:
         if not point.HasField("expire_time"):
@@ -160,12 +167,21 @@ def following_attributes(
     return started
 
 
-def _forget_builds(started: WorkflowExecutionStartedEventAttributes) -> None:
-    """The next run is found by the builds of the workers that will complete its own tasks."""
+def _forget_indexed(started: WorkflowExecutionStartedEventAttributes) -> None:
+    """The next run is found by the builds of the workers that will complete its own tasks, and is not paused."""
     if started.HasField("search_attributes"):
-        started.search_attributes.indexed_fields.pop("BuildIds", None)
+        for name in KEPT_BY_SERVER:
+            started.search_attributes.indexed_fields.pop(name, None)
         if not started.search_attributes.indexed_fields:
             started.ClearField("search_attributes")
+
+
+def _take_options(draft: Draft, started: WorkflowExecutionStartedEventAttributes) -> None:
+    """The next run has the priority that this one came to have. To upgrade is for each run to be told anew."""
+    started.ClearField("priority")
+    copy_fields(draft.info, started, ("priority",))
+    if not started.versioning_override.HasField("pinned"):
+        started.ClearField("versioning_override")
 
 
 def follow(draft: Draft, run_id: str, started: WorkflowExecutionStartedEventAttributes) -> None:

@@ -29,6 +29,8 @@ NAMES: Final = {
     Task.UPDATE_VISIBILITY: "VisibilityTaskUpsertExecution",
     Task.WAKE: WAKE,
     Task.DELETE_RUN: "TimerActiveTaskDeleteHistoryEvent",
+    Task.CALL_BACK: "OutboundActiveTaskCallbackInvocation",
+    Task.RETRY_CALLBACK: "TimerActiveTaskCallbackBackoff",
 }
 LOW: Final = frozenset({"TimerActiveTaskActivityTimeout", "TimerActiveTaskWorkflowTaskTimeout"}) | {
     "TimerActiveTaskWorkflowRunTimeout"

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.config import ConfigError, DynamicConfig, Setting, limits
+from services.config.allowed import AllowedAddresses
 from services.config.limits import RetryDefaults
 from services.config.settings import Constraints, Scope, known_keys
 
@@ -220,7 +221,7 @@ def test_the_memory_of_resolved_values_is_bounded(file: Path, monkeypatch: pytes
 
 
 def test_every_setting_is_a_reference_key_of_the_same_scope_and_type() -> None:
-    kinds = {bool: "Bool", int: "Int", float: "Float", timedelta: "Duration", RetryDefaults: "Typed"}
+    kinds = {bool: "Bool", int: "Int", float: "Float", timedelta: "Duration", RetryDefaults: "Typed", AllowedAddresses: "Typed"}
     keys = [setting.key for setting in limits.SETTINGS]
     assert len(set(keys)) == len(keys) > 100
     for setting in limits.SETTINGS:

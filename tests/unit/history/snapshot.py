@@ -12,7 +12,16 @@ Frozen = tuple[Any, ...]
 
 def snapshot(run: Run) -> Frozen:
     """Everything the run holds; equal snapshots are equal runs."""
-    maps = (run.activities, run.timers, run.children, run.signals, run.cancels, run.buffered, run.updates)
+    maps = (
+        run.activities,
+        run.timers,
+        run.children,
+        run.signals,
+        run.cancels,
+        run.buffered,
+        run.updates,
+        run.callbacks,
+    )
     return (
         frozen(run.info),
         tuple(entries(entry) for entry in maps),
