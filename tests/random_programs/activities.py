@@ -81,7 +81,7 @@ def random_activity(flow: Flow, dice: Random) -> tuple[str, Command]:
 
 def workable(flow: Flow) -> list[PendingActivityInfo]:
     """Activities whose tasks a poll would find, and no other's instead."""
-    waiting = flow.waiting_activities()
+    waiting = flow.unstarted_activities()
     eager = [each for each in waiting if kind_of(each.activity_id) == "eager"]
     return [each for each in waiting if each not in eager or (len(eager) == 1 and not flow.task_waits)]
 

@@ -19,7 +19,6 @@ from tests.conformance.scenarios.update_with_start import both
 from tests.conformance.scenarios.updates import poll, update
 from tests.conformance.wire import Stopped
 from tests.random_programs.story import Flow, Story
-from tests.random_programs.worker import in_hand
 
 Start = api.StartWorkflowExecutionRequest
 Signal = api.SignalWorkflowExecutionRequest
@@ -52,7 +51,7 @@ def random_start(flow: Flow, dice: Random) -> Start:
         change.workflow_execution_timeout.CopyFrom(seconds(900))
     if dice.random() < 0.3:
         change.workflow_run_timeout.CopyFrom(seconds(600))
-    if dice.random() < 0.05:
+    if dice.random() < 0.05 and not change.HasField("retry_policy"):
         change.workflow_run_timeout.CopyFrom(seconds(1))
     elif dice.random() < 0.05:
         change.cron_schedule = "@every 1s"
@@ -70,7 +69,7 @@ async def start(_: Story, flow: Flow, dice: Random) -> None:
     if nature == "delayed":
         change.workflow_start_delay.CopyFrom(seconds(3600))
         change.cron_schedule = ""
-    change.request_eager_execution = nature == "eager"
+    change.request_eager_execution = nature == "eager" and change.workflow_run_timeout.seconds != 1
     if dice.random() < 0.1:
         change.workflow_task_timeout.CopyFrom(seconds(IMPATIENT_S))
     request = flow.w.start_request(change)
@@ -78,7 +77,7 @@ async def start(_: Story, flow: Flow, dice: Random) -> None:
     reply = await flow.w.attempt(flow.w.rpc.StartWorkflowExecution, request)
     if reply is not None and reply.eager_workflow_task.task_token:
         flow.drop_task()
-        flow.eager = in_hand(flow, reply.eager_workflow_task)
+        flow.eager = flow.in_hand_now(reply.eager_workflow_task)
 
 
 async def signal_and_start(_: Story, flow: Flow, dice: Random) -> None:
@@ -159,6 +158,8 @@ async def _until_admitted(story: Story, flow: Flow, update_id: str, caller: "asy
             each.protocol_instance_id == update_id for each in flow.held.messages
         )
         flow.undelivered |= reply.stage == ADMITTED and not in_hand_too
+        if reply.stage == ADMITTED:
+            flow.waiting.add(update_id)
         return
 
 

@@ -31,6 +31,11 @@ def _may_be_asked(flow: Flow) -> bool:
     return flow.run_id in flow.answered and at_rest and not flow.has_stuck
 
 
+def _may_be_updated(flow: Flow) -> bool:
+    """A task carries updates in no particular order once it has failed, so no two may wait."""
+    return flow.run_id in flow.begun and not flow.is_impatient and not flow.waiting
+
+
 DEEDS = (
     Deed(client.start, 5, lambda flow: not flow.exists),
     Deed(client.start, 2, lambda flow: flow.exists),
@@ -46,10 +51,10 @@ DEEDS = (
     Deed(activities.respond, 20, lambda flow: bool(flow.in_hand)),
     Deed(activities.respond_by_id, 3, lambda flow: bool(flow.activities())),
     Deed(client.signal, 10, lambda flow: flow.exists),
-    Deed(client.update_it, 10, lambda flow: flow.run_id in flow.begun and flow.is_open and not flow.is_impatient),
+    Deed(client.update_it, 10, lambda flow: flow.is_open and _may_be_updated(flow)),
     Deed(client.update_it, 1, lambda flow: flow.exists and not flow.is_open),
     Deed(client.update_with_start, 3, lambda flow: not flow.exists or not flow.is_open),
-    Deed(client.update_with_start, 2, lambda flow: flow.run_id in flow.begun and not flow.is_impatient),
+    Deed(client.update_with_start, 2, _may_be_updated),
     Deed(client.query_it, 6, _may_be_asked),
     Deed(client.cancel, 4, lambda flow: flow.exists),
     Deed(client.terminate, 2, lambda flow: flow.exists),

@@ -45,6 +45,7 @@ class Flow:
     eager: WorkflowTask | None = None  # the first workflow task, that came with the start
     old_tasks: list[WorkflowTask] = field(default_factory=list)  # whose answers come too late
     scheduled: dict[str, int] = field(default_factory=dict)  # event ids of activities that a worker has read of
+    waiting: set[str] = field(default_factory=set)  # updates that no worker has answered
     undelivered: bool = False  # an update waits for a workflow task, and may have caused one that nobody sees
     timers: set[str] = field(default_factory=set)
     accepted: list[str] = field(default_factory=list)  # updates whose outcome is still to be told
@@ -89,7 +90,7 @@ class Flow:
     @property
     def task_waits(self) -> bool:
         """A workflow task waits for a worker."""
-        if self.held is not None:
+        if self.held is not None or self.sticks:
             return False
         return self.undelivered or (
             self.seen is not None and self.has_task and self.seen.pending_workflow_task.state == TASK_SCHEDULED
@@ -115,7 +116,7 @@ class Flow:
         pending = self.seen.pending_activities if self.seen is not None and self.is_open else []
         return sorted(pending, key=lambda activity: activity.activity_id)
 
-    def waiting_activities(self) -> list[PendingActivityInfo]:
+    def unstarted_activities(self) -> list[PendingActivityInfo]:
         """Those whose next attempt waits for a worker."""
         return [each for each in self.activities() if each.state == ACTIVITY_SCHEDULED and not _backs_off_s(each) > 0]
 
@@ -138,12 +139,31 @@ class Flow:
         if self.run_id != run_id or not self.is_open:
             self.drop_task()
             self.undelivered = False
+            self.waiting.clear()
             self.timers.clear()
             self.scheduled.clear()
             self.accepted.clear()
             self.sticks = self.closing = False
         if self.eager is not None:
             self.held, self.eager = self.eager, None
+
+    def in_hand_now(self, task: WorkflowTask) -> WorkflowTask:
+        """The task without the events that the worker has seen: the transcript tells whole histories at its end."""
+        self.undelivered = False
+        for event in task.history.events:
+            if event.HasField("activity_task_scheduled_event_attributes"):
+                self.scheduled[event.activity_task_scheduled_event_attributes.activity_id] = event.event_id
+        seen = [event for event in task.history.events if event.event_id <= task.previous_started_event_id]
+        del task.history.events[: len(seen)]
+        return task
+
+    def take_sticky(self) -> None:
+        """A worker that waits at the sticky queue takes a task as soon as it is there."""
+        if self.sticky_poll is not None and self.sticky_poll.done():
+            task = self.in_hand_now(self.sticky_poll.result())
+            self.sticky_poll = None
+            self.held = task
+            self.w.transcript.settle(self.w.transcript.enter("PollWorkflowTaskQueue (sticky)"), task)
 
     def drop_task(self) -> None:
         """Whatever the worker says of the task now comes too late."""
@@ -180,6 +200,8 @@ class Story:
         async with _limit(lambda: f"never at rest: {reason}"):
             while True:
                 await asyncio.gather(*(self.look(flow) for flow in self._concerned(touched)))
+                for flow in self.flows.values():
+                    flow.take_sticky()
                 reason = next(filter(None, map(self._why_unrest, self.flows.values())), "")
                 if not reason:
                     return
@@ -209,6 +231,8 @@ class Story:
                 return f"{flow.name} waits for the next attempt of {activity.activity_id}"
             if flow.short.get(activity.activity_id) == activity.attempt:
                 return f"{flow.name} waits for the time-out of {activity.activity_id}"
+        if flow.sticks and flow.held is None and (flow.has_task or flow.undelivered):
+            return f"{flow.name} waits for its sticky worker"
         if flow.is_impatient and flow.has_task and flow.seen.pending_workflow_task.state != TASK_SCHEDULED:
             return f"{flow.name} waits for the time-out of its workflow task"
         ends_at = flow.seen.workflow_extended_info.run_expiration_time

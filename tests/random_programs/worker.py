@@ -73,15 +73,7 @@ EXTERNAL_ENDED = (
 
 async def take(_: Story, flow: Flow, __: Random) -> None:
     """The worker takes the next workflow task."""
-    if flow.sticks:
-        assert flow.sticky_poll is not None
-        entry = flow.w.transcript.enter("PollWorkflowTaskQueue (sticky)")
-        task = await flow.sticky_poll
-        flow.sticky_poll = None
-        flow.held = in_hand(flow, task)
-        flow.w.transcript.settle(entry, task)
-    else:
-        flow.held = in_hand(flow, await flow.w.workflow_task())
+    flow.held = flow.in_hand_now(await flow.w.workflow_task())
 
 
 async def take_and_answer(story: Story, flow: Flow, dice: Random) -> None:
@@ -118,17 +110,6 @@ def _sticky_queue(flow: Flow) -> TaskQueue:
     return TaskQueue(name=flow.w.id("sticky"), kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=flow.w.queue)
 
 
-def in_hand(flow: Flow, task: WorkflowTask) -> WorkflowTask:
-    """The task without the events that the worker has seen: the transcript tells whole histories at its end."""
-    flow.undelivered = False
-    for event in task.history.events:
-        if event.HasField("activity_task_scheduled_event_attributes"):
-            flow.scheduled[event.activity_task_scheduled_event_attributes.activity_id] = event.event_id
-    seen = [event for event in task.history.events if event.event_id <= task.previous_started_event_id]
-    del task.history.events[: len(seen)]
-    return task
-
-
 async def fail(_: Story, flow: Flow, dice: Random) -> None:
     """The worker fails the task."""
     task, flow.held, flow.sticks = flow.held, None, False
@@ -157,10 +138,10 @@ async def answer(story: Story, flow: Flow, dice: Random) -> None:
     """The worker completes the task with commands, and with what it says of updates."""
     task = flow.held
     assert task is not None
-    plan = Answer(story, flow, task, dice)
+    sticks = dice.random() < 0.25 and not flow.is_impatient
+    plan = Answer(story, flow, task, dice, hurried=sticks)
     request = plan.request()
     run_id = flow.run_id
-    sticks = dice.random() < 0.25 and not flow.is_impatient
     if sticks:
         await _stick(flow)
         request.sticky_attributes.worker_task_queue.CopyFrom(_sticky_queue(flow))
@@ -170,11 +151,12 @@ async def answer(story: Story, flow: Flow, dice: Random) -> None:
     if reply is None:
         return
     flow.answered.add(run_id)
+    flow.waiting -= {message.protocol_instance_id for message in task.messages}
     flow.sticks = sticks
     flow.has_stuck |= sticks
     if dice.random() < 0.3:
         flow.drop_task()
-    flow.held = in_hand(flow, reply.workflow_task) if reply.workflow_task.task_token else None
+    flow.held = flow.in_hand_now(reply.workflow_task) if reply.workflow_task.task_token else None
     for activity in reply.activity_tasks:
         flow.in_hand[activity.activity_id] = activity
     plan.succeeded()
@@ -191,9 +173,13 @@ def externals_ended(events: Sequence[HistoryEvent]) -> bool:
 
 
 class Answer:
-    """Random commands and messages for one workflow task, and what the program has to remember of them."""
+    """Random commands and messages for one workflow task, and what the program has to remember of them.
 
-    def __init__(self, story: Story, flow: Flow, task: WorkflowTask, dice: Random) -> None:
+    `hurried`: a worker waits for the next task at the sticky queue. There has to be one, or the server lets that worker
+    take tasks of the normal queue; and it is taken as soon as it is there, so nothing else may happen at that time.
+    """
+
+    def __init__(self, story: Story, flow: Flow, task: WorkflowTask, dice: Random, *, hurried: bool) -> None:
         self.story, self.flow, self.task, self.dice = story, flow, task, dice
         self.commands: list[Command] = []
         self.messages: list[Message] = []
@@ -203,18 +189,21 @@ class Answer:
         self.fires = ""  # the timer that fires in a moment
         self.reaches_out = False
         self.closes = False
+        self.hurried = hurried
 
     def request(self) -> Completed:
         """The completion. At most one thing in it has consequences that take their time."""
         dice, change = self.dice, Completed()
         for _ in range(dice.choice((0, 1, 1, 2, 3))):
             dice.choice(self._plain_choices())()
+        if self.hurried:
+            self._mark()  # an empty answer may count as a heartbeat that comes too late
         self._speak_of_updates()
         nature = dice.choices(("plain", "forced", "short", "far", "close"), (10, 3, 3, 6, 4))[0]
-        match nature:
+        match "forced" if self.hurried else nature:
             case "forced":
                 change.force_create_new_workflow_task = True
-                change.return_new_workflow_task = dice.random() < 0.6
+                change.return_new_workflow_task = dice.random() < 0.6 and not self.hurried
             case "short" if not self.short:
                 self._short_timer()
             case "far" if not self.short:
@@ -242,14 +231,14 @@ class Answer:
             choices.append(self._cancel_timer)
         if self.flow.activities():
             choices += [self._cancel_activity] * 2
-        if self.dice.random() < 0.05:
+        if self.dice.random() < 0.05 and not self.hurried:
             choices = [self._blunder]
         return choices
 
     def _schedule(self) -> None:
         activity_id, command = random_activity(self.flow, self.dice)
         if kind_of(activity_id) in UNTAKEN:
-            if self.short:
+            if self.short or self.hurried:
                 return
             self.short.append(activity_id)
         self.commands.append(command)
