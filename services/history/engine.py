@@ -58,6 +58,7 @@ from services.runtime import Chance, Clock
 
 ABORTED = "workflow update was aborted by closing workflow"
 CACHED_WORKFLOWS_MAX = 8096
+UNLESS_BEGUN = 1  # the stamp of a DELETE_RUN for a run that is stored, but may never begin
 
 T = TypeVar("T")
 
@@ -193,7 +194,7 @@ class Engine(Loading):
 
     async def refusal(self, workflow: WorkflowEntry, rejection: Rejection) -> ServiceError:
         """The API's error for a refusal, once it is sure that it does not come from the memory of an old owner."""
-        if rejection.reason is Reason.NOT_FOUND:
+        if rejection.reason in (Reason.NOT_FOUND, Reason.FAILED_PRECONDITION):
             await self.confirm(workflow)
         return service_error(rejection)
 
@@ -392,7 +393,12 @@ def current_record(run: Run) -> CurrentRecord:
 
 def _cron_backoff_ns(run: Run, now_ns: int) -> int | None:
     info = run.info
-    return cron.next_backoff_ns(info.cron_schedule, info.execution_time_ns, now_ns) if info.cron_schedule else None
+    if not info.cron_schedule:
+        return None
+    first_ns = info.execution_time_ns
+    if info.HasField("reset_origin"):  # slots count from the start that the schedule has given
+        first_ns -= info.start_time_ns - info.reset_origin.original_start_time_ns
+    return cron.next_backoff_ns(info.cron_schedule, min(first_ns, now_ns), now_ns)
 
 
 def _task(run: Run, kind: Task.Kind.ValueType, event_id: int = 0, stamp: int = 0) -> Task:

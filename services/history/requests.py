@@ -6,7 +6,7 @@ from services.errors import NotFound
 from services.history.core.close import terminate_run
 from services.history.core.draft import Draft
 from services.history.core.rejection import Reason, Rejection, completed
-from services.history.core.relations import child_closed
+from services.history.core.relations import child_closed, is_pending_child
 from services.history.core.signals import request_cancel, signal_run
 from services.history.links import signal_link
 from services.history.room import Room
@@ -133,12 +133,17 @@ class Requests(Room):
         """A parent that is gone, closed, or knows of the end already has nothing to do."""
 
         def decide(draft: Draft) -> None:
-            if request.initiated_event_id not in draft.run.children:
+            if not is_pending_child(draft.run, request):
                 raise Rejection(Reason.NOT_FOUND, "Pending child execution not found.")
             child_closed(draft, request)
 
+        workflow = self.engine.workflow(request.namespace_id, request.workflow_id)
         try:
-            await self.engine.change(request.namespace_id, request.workflow_id, request.run_id, decide)
+            async with workflow.lock:
+                entry = await self.engine.run(workflow, request.run_id)
+                while entry.run.info.reset_run_id and not entry.run.is_open:
+                    entry = await self.engine.run(workflow, entry.run.info.reset_run_id)
+                await self.engine.decide(workflow, entry, decide)
         except NotFound:
             return
 

@@ -12,7 +12,9 @@ from temporalio.api.workflowservice import v1 as api
 from services.config import limits
 from services.errors import Aborted, MultiOperationFailed, NotFound, OwnershipLost, ServiceError, ShardOwnershipLost
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
+from services.history.core.admitted import is_forgotten, is_known
 from services.history.core.updates import admit_update, closed_outcome
+from services.history.engine import ABORTED
 from services.history.links import update_link
 from services.history.room import Room
 from services.history.starts import Starts
@@ -51,8 +53,12 @@ class Updates(Room):
 
     async def _progress(self, workflow: WorkflowEntry, entry: RunEntry, update_id: str) -> UpdateProgress:
         update = entry.run.updates.get(update_id)
-        if update is None:
+        if update is None or is_forgotten(update):
             return UpdateProgress()
+        if not update.accepted_event_id and entry.run.is_open:
+            return UpdateProgress()
+        if not update.accepted_event_id:
+            return UpdateProgress(aborted=ABORTED)
         if not update.completed_event_id:
             if entry.run.is_open:
                 return UpdateProgress(stage=ACCEPTED)
@@ -96,7 +102,7 @@ class Updates(Room):
         entry = await self.engine.run(workflow, ref.workflow_execution.run_id)
         progress = entry.updates.get(ref.update_id)
         if progress is None:
-            if ref.update_id not in entry.run.updates and ref.update_id not in entry.run.admitted:
+            if not is_known(entry.run, ref.update_id):
                 raise NotFound(f'update "{ref.update_id}" not found')
             progress = entry.updates[ref.update_id] = await self._progress(workflow, entry, ref.update_id)
         if request.HasField("wait_policy"):
@@ -182,7 +188,7 @@ class UpdateWithStart(Starts, Updates):
         if current is None:
             return None
         entry = await self.engine.run(workflow, current.run_id)
-        return entry if update_id in entry.run.updates or update_id in entry.run.admitted else None
+        return entry if is_known(entry.run, update_id) else None
 
 
 T = TypeVar("T")

@@ -28,6 +28,7 @@ from temporalio.api.history.v1 import (
 
 from services.history.core.draft import Draft
 from services.history.core.rejection import completed
+from services.history.core.run import Run
 from services.history.core.workflow_task import schedule_task
 from services.protos.history_pb2 import RecordChildClosedRequest
 from services.protos.run_pb2 import Child, External
@@ -74,6 +75,14 @@ def child_start_failed(
         )
     )
     schedule_task(draft)
+
+
+def is_pending_child(run: Run, closed: RecordChildClosedRequest) -> bool:
+    """Whether that child is what the run waits for: after a reset, another one may have been initiated in its place."""
+    child = run.children.get(closed.initiated_event_id)
+    if child is None or child.workflow_id != closed.child.workflow_id:
+        return False
+    return not child.run_id or not closed.first_execution_run_id or child.run_id == closed.first_execution_run_id
 
 
 def child_closed(draft: Draft, closed: RecordChildClosedRequest) -> None:

@@ -42,10 +42,7 @@ def refuse_finish(base: RunInfo, finish_event_id: int) -> None:
 
 
 def end_by_reset(draft: Draft, reason: str) -> None:
-    """Terminates the current run. A task that was only made for an update, and that nobody has, leaves no event."""
-    task = draft.info.task
-    if task.kind == WorkflowTask.SPECULATIVE and not task.started_event_id:
-        draft.info.ClearField("task")
+    """Terminates the current run."""
     terminate_run(draft, reason, None, RESETTER_IDENTITY)
 
 
@@ -102,17 +99,17 @@ def begin_reset(fork: Fork, given: Given, request_id: str, reason: str) -> Draft
             f"{fork.finish_event_id}"
         )
     draft = Draft(fork.run, given)
-    _claim_all(draft)
+    for item, keys in entries(draft.run).items():  # to the store, all of the run is new
+        draft.changes.update((item, key) for key in keys)
     schedule_task(draft)
     _fail_forked_task(draft, fork.base_run_id, reason)
     draft.info.reset_origin.request_id = request_id
     return draft
 
 
-def _claim_all(draft: Draft) -> None:
-    """To the store, every entry of the run is new."""
-    run = draft.run
-    entries: dict[Item, Iterable[int | str]] = {
+def entries(run: Run) -> dict[Item, Iterable[int | str]]:
+    """The keys of all that is stored entry by entry; events that are buffered are never forked."""
+    return {
         Item.ACTIVITY: run.activities,
         Item.TIMER: run.timers,
         Item.CHILD: run.children,
@@ -120,9 +117,8 @@ def _claim_all(draft: Draft) -> None:
         Item.EXTERNAL_CANCEL: run.cancels,
         Item.SIGNAL_REQUEST: run.signal_requests,
         Item.UPDATE: run.updates,
+        Item.CALLBACK: run.callbacks,
     }
-    for item, keys in entries.items():
-        draft.changes.update((item, key) for key in keys)
 
 
 def _fail_forked_task(draft: Draft, base_run_id: str, reason: str) -> None:

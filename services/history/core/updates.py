@@ -14,11 +14,13 @@ from temporalio.api.update.v1 import Acceptance, Outcome, Response
 from temporalio.api.update.v1 import Rejection as UpdateRejection
 from temporalio.api.update.v1 import Request as UpdateRequest
 
+from services.history.core.admitted import answered_now, is_answered_now, is_forgotten, is_known
 from services.history.core.commands.refusal import BadCommand, Cause
 from services.history.core.draft import Draft
 from services.history.core.rejection import Reason, Rejection, closing, completed
 from services.history.core.run import AdmittedUpdate, Run
 from services.history.core.workflow_task import schedule_task
+from services.protos.run_pb2 import Update
 
 BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE
 FAILING_FROM_ATTEMPT = 3
@@ -28,7 +30,9 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
     """Takes an update in. One that is known by its id, at whatever stage, is not taken in again."""
     run, info, limits = draft.run, draft.info, draft.given.limits
     update_id = request.meta.update_id
-    if update_id in run.updates or update_id in run.admitted:
+    if run.is_paused:
+        raise Rejection(Reason.FAILED_PRECONDITION, "Workflow is paused. Cannot update the workflow.")
+    if is_known(run, update_id):
         return
     if not run.is_open:
         raise completed()
@@ -38,7 +42,7 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
         raise Rejection(
             Reason.NOT_READY, "Unable to perform workflow execution update due to Workflow Task in failed state."
         )
-    in_flight = len(run.admitted) + sum(1 for update in run.updates.values() if not update.completed_event_id)
+    in_flight = len(run.admitted) + sum(1 for update in run.updates.values() if _is_open(update))
     if in_flight >= limits.updates_in_flight_max:
         raise Rejection(
             Reason.CONCURRENT_LIMIT,
@@ -52,8 +56,11 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
             "them, and consider rejecting updates that you are not going to process",
         )
     run.admitted[update_id] = AdmittedUpdate(request)
-    if not info.backoff_deadline_ns:
-        schedule_task(draft, speculative=True)
+    schedule_task(draft, speculative=True)  # also during a back-off, which ends when the task is written
+
+
+def _is_open(update: Update) -> bool:
+    return not update.completed_event_id and not is_forgotten(update)
 
 
 def outgoing_messages(run: Run) -> list[ProtocolMessage]:
@@ -95,7 +102,8 @@ def take_message(draft: Draft, message: ProtocolMessage) -> None:
 def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
     admitted = draft.run.admitted.get(update_id)
     lost = admitted is None and update_id not in draft.run.updates
-    if admitted is None and not (lost and acceptance.HasField("accepted_request")):
+    by_event = is_answered_now(draft.run, update_id)
+    if admitted is None and not by_event and not (lost and acceptance.HasField("accepted_request")):
         raise _unknown(update_id)
     if not acceptance.accepted_request_sequencing_event_id:
         raise BadCommand(BAD, "invalid *update.Acceptance: accepted_request_sequencing_event_id is not set")
@@ -104,7 +112,7 @@ def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
             protocol_instance_id=update_id,
             accepted_request_message_id=acceptance.accepted_request_message_id,
             accepted_request_sequencing_event_id=acceptance.accepted_request_sequencing_event_id,
-            accepted_request=admitted.request if admitted else acceptance.accepted_request,
+            accepted_request=None if by_event else admitted.request if admitted else acceptance.accepted_request,
         )
     )
     draft.outcomes[update_id] = None
@@ -120,14 +128,15 @@ def _unknown(update_id: str) -> BadCommand:
 
 def _reject(draft: Draft, update_id: str, rejection: UpdateRejection) -> None:
     lost = update_id not in draft.run.admitted and update_id not in draft.run.updates
-    if draft.run.admitted.pop(update_id, None) is None and not (lost and rejection.HasField("rejected_request")):
+    known = is_answered_now(draft.run, update_id) or draft.run.admitted.pop(update_id, None) is not None
+    if not known and not (lost and rejection.HasField("rejected_request")):
         raise _unknown(update_id)
     draft.outcomes[update_id] = Outcome(failure=rejection.failure)
 
 
 def _complete(draft: Draft, update_id: str, response: Response) -> None:
     update = draft.run.updates.get(update_id)
-    if update is None or update.completed_event_id:
+    if update is None or not update.accepted_event_id or update.completed_event_id:
         raise _unknown(update_id)
     if response.meta.update_id != update_id:
         raise BadCommand(BAD, f"the response to update {update_id} is about update {response.meta.update_id}")
@@ -144,14 +153,20 @@ def reject_unanswered(draft: Draft, started_event_id: int) -> None:
     for update_id, update in list(draft.run.admitted.items()):
         if update.sent_event_id == started_event_id:
             del draft.run.admitted[update_id]
-            draft.outcomes[update_id] = Outcome(
-                failure=Failure(
-                    message="Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow "
-                    "Update is not supported by the worker.",
-                    source="Server",
-                    application_failure_info=ApplicationFailureInfo(type="UnprocessedUpdate", non_retryable=True),
-                )
-            )
+            draft.outcomes[update_id] = _unprocessed_outcome()
+    for update_id in answered_now(draft.run):
+        draft.outcomes.setdefault(update_id, _unprocessed_outcome())
+
+
+def _unprocessed_outcome() -> Outcome:
+    return Outcome(
+        failure=Failure(
+            message="Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow Update is "
+            "not supported by the worker.",
+            source="Server",
+            application_failure_info=ApplicationFailureInfo(type="UnprocessedUpdate", non_retryable=True),
+        )
+    )
 
 
 def closed_outcome() -> Outcome:

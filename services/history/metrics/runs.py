@@ -133,7 +133,7 @@ class RunMetrics:
                 service_name=SERVICE,
                 backoff_type="Cron" if info.cron_schedule or info.continued_execution_run_id else "WorkflowStart",
             ).inc()
-        if not run.is_open and (before.is_open or not write.expected_version):
+        if info.status and not run.is_open and (before.is_open or not write.expected_version):
             self._ended(stats, run)
 
     def _ended(self, stats: _Stats, run: Run) -> None:

@@ -11,9 +11,9 @@ from services.history.core.draft import ENDINGS, KINDS
 # Events that nothing here writes yet, by what they belong to.
 UNBUILT = {
     "Nexus": ("NEXUS_OPERATION_",),
-    "pausing": ("WORKFLOW_EXECUTION_PAUSED", "WORKFLOW_EXECUTION_UNPAUSED", "WORKFLOW_EXECUTION_TIME_SKIPPING"),
+    "skipping time": ("WORKFLOW_EXECUTION_TIME_SKIPPING",),
     "changes from outside": ("WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY", "ACTIVITY_PROPERTIES_MODIFIED_EXTERNALLY"),
-    "updates that are admitted durably": ("WORKFLOW_EXECUTION_UPDATE_ADMITTED", "WORKFLOW_EXECUTION_UPDATE_REJECTED"),
+    "rejections, which leave no event": ("WORKFLOW_EXECUTION_UPDATE_REJECTED",),
 }
 PREFIXES = tuple(f"EVENT_TYPE_{name}" for names in UNBUILT.values() for name in names)
 
