@@ -36,7 +36,7 @@ def next_retry(
         return Retry(RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET)
     if not is_retryable(failure, policy):
         return Retry(RetryState.RETRY_STATE_NON_RETRYABLE_FAILURE)
-    if policy.maximum_attempts and attempt >= policy.maximum_attempts:
+    if 0 < policy.maximum_attempts <= attempt:
         return Retry(RetryState.RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED)
     backoff_ns = _backoff_ns(policy, attempt, failure, caps_delay)
     if expires_ns and now_ns + backoff_ns > expires_ns:
@@ -45,13 +45,21 @@ def next_retry(
 
 
 def _backoff_ns(policy: RetryPolicy, attempt: int, failure: Failure, caps_delay: bool) -> int:
-    asked = failure.application_failure_info
+    asked, maximum_ns = failure.application_failure_info, ns_of(policy.maximum_interval)
+    if failure.HasField("application_failure_info") and asked.HasField("next_retry_delay"):
+        delay_ns = ns_of(asked.next_retry_delay)
+        return maximum_ns if caps_delay and not 0 < delay_ns <= maximum_ns else delay_ns
+    return interval_ns(policy, attempt)
+
+
+def interval_ns(policy: RetryPolicy, attempt: int) -> int:
+    """The back-off after that many attempts; none when the policy, which may come from an operator, leaves it open."""
     initial_ns, maximum_ns = ns_of(policy.initial_interval), ns_of(policy.maximum_interval)
     try:
         backoff_ns = int(initial_ns * policy.backoff_coefficient ** (attempt - 1))
     except OverflowError:
         backoff_ns = maximum_ns or 2**62
-    return min(backoff_ns, maximum_ns) if maximum_ns else backoff_ns
+    return maximum_ns if maximum_ns and not 0 < backoff_ns <= maximum_ns else backoff_ns
 
 
 def is_retryable(failure: Failure, policy: RetryPolicy) -> bool:
