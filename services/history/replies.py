@@ -9,6 +9,7 @@ from temporalio.api.workflowservice import v1 as api
 
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.draft import task_scheduled_event, task_started_event
+from services.history.core.options import inherited
 from services.history.core.run import Run
 from services.history.core.times import duration, timestamp
 from services.history.core.updates import outgoing_messages
@@ -16,7 +17,7 @@ from services.history.engine import Engine
 from services.protos.run_pb2 import Activity, HistoryPageToken, TaskToken
 
 PAGE_BATCHES_MAX = 256
-PAGE_BYTES_MAX = 2 * 1024 * 1024
+PAGE_BYTES_MAX = 7 * 1024 * 1024 // 2  # with the rest of the reply below what gRPC takes by default
 
 
 def field_bytes(number: int, blob: bytes) -> bytes:
@@ -136,10 +137,13 @@ def activity_task_reply(
         current_attempt_scheduled_time=timestamp(activity.scheduled_time_ns),
         started_time=timestamp(activity.started_time_ns),
         attempt=activity.attempt,
-        schedule_to_close_timeout=duration(activity.schedule_to_close_timeout_ns),
-        start_to_close_timeout=duration(activity.start_to_close_timeout_ns),
-        heartbeat_timeout=duration(activity.heartbeat_timeout_ns),
+        # As the command had them, whatever operators have changed: that is what the reference tells workers.
+        schedule_to_close_timeout=scheduled.schedule_to_close_timeout,
+        start_to_close_timeout=scheduled.start_to_close_timeout,
+        heartbeat_timeout=scheduled.heartbeat_timeout,
         retry_policy=activity.retry_policy if activity.HasField("retry_policy") else None,
-        priority=activity.priority if activity.HasField("priority") else None,
+        priority=inherited(activity.priority, info.priority)
+        if activity.HasField("priority") or info.HasField("priority")
+        else None,
     )
     return reply.SerializeToString()

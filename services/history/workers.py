@@ -11,11 +11,11 @@ from services.errors import InvalidArgument, NotFound
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core import activities
 from services.history.core.commands import namespaces_named, search_attributes_set
-from services.history.core.completion import Completed, complete_task, require_task
+from services.history.core.completion import Completed, complete_task, report_failure, require_task
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Rejection, completed
-from services.history.core.workflow_task import fail_task, schedule_task, start_task
+from services.history.core.workflow_task import start_task
 from services.history.engine import service_error
 from services.history.replies import activity_task_reply, activity_token, field_bytes, workflow_task_reply
 from services.history.room import Room
@@ -196,13 +196,7 @@ class WorkflowTasks(Room):
             if not draft.run.is_open:
                 raise completed()
             require_task(draft.run, token)
-            flushed = fail_task(
-                draft,
-                request.cause,
-                request.failure if request.HasField("failure") else None,
-                request.identity,
-            )
-            schedule_task(draft, new_events=flushed)
+            report_failure(draft, request)
 
         workflow = self.engine.workflow(token.namespace_id, token.workflow_id)
         async with workflow.lock:
@@ -285,7 +279,12 @@ class ActivityTasks(Room):
             lambda draft, token: beaten.append(activities.heartbeat(draft, token, details)),
             "RecordActivityTaskHeartbeat",
         )
-        return api.RecordActivityTaskHeartbeatResponse(cancel_requested=beaten[0].cancel_requested)
+        activity = beaten[0]
+        return api.RecordActivityTaskHeartbeatResponse(
+            cancel_requested=activity.cancel_requested,
+            activity_paused=activity.HasField("pause"),
+            activity_reset=activity.reset,
+        )
 
     async def respond_activity_task_completed(
         self, call: Call, request: api.RespondActivityTaskCompletedRequest

@@ -37,14 +37,34 @@ DYNAMIC_CONFIG = {
     "history.maxTotalUpdates": 15,
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": 2,
 }
+# Limits of a run that a scenario reaches within a few calls.
+TIGHT_CONFIG = {
+    "callback.maxPerExecution": 2,
+    "history.maximumBufferedEventsBatch": 5,
+    "history.maximumBufferedEventsSizeInBytes": 3000,
+    "history.maximumRequestIDsPerExecution": 3,
+    "history.maximumSignalsPerExecution": 8,
+    "history.maxInFlightUpdatePayloads": 1500,
+    "limit.blobSize.error": 1000,
+    "limit.blobSize.warn": 500,
+    "limit.historyCount.error": 24,
+    "limit.historySize.error": 8000,
+    "limit.memoSize.error": 600,
+    "limit.mutableStateSize.error": 6000,
+    "limit.numPendingActivities.error": 2,
+    "limit.numPendingCancelRequests.error": 2,
+    "limit.numPendingChildExecutions.error": 2,
+    "limit.numPendingSignals.error": 2,
+}
 
 
 @asynccontextmanager
-async def serve(name: str) -> AsyncIterator[grpc.aio.Channel]:
+async def serve(name: str, *, tight: bool = False) -> AsyncIterator[grpc.aio.Channel]:
     """Run a server of SERVERS, and yield a channel to all its frontends once it starts workflows."""
+    config = {**DYNAMIC_CONFIG, **TIGHT_CONFIG} if tight else DYNAMIC_CONFIG
     with TemporaryDirectory(prefix="conformance-") as directory:
         server = deployed(
-            Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=DYNAMIC_CONFIG, in_memory=True
+            Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=config, in_memory=True
         )
         await asyncio.to_thread(server.__enter__)
         try:

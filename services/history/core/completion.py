@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.api.command.v1 import Command
-from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import CommandType
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
 from temporalio.api.history.v1 import WorkflowTaskCompletedEventAttributes
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.update.v1 import Rejection as UpdateRejection
-from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest
 
 from services.history.core.apply import Item
 from services.history.core.close import SERVICE_IDENTITY, terminate_run
@@ -18,7 +18,9 @@ from services.history.core.commands.refusal import Cause
 from services.history.core.decision import Decision, Given
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
-from services.history.core.rejection import Rejection, invalid, task_not_found
+from services.history.core.indexed import forget_problem
+from services.history.core.names import cause_name, command_name
+from services.history.core.rejection import Reason, Rejection, invalid, task_not_found
 from services.history.core.run import Run, copy_fields, copy_of
 from services.history.core.times import ns_of
 from services.history.core.updates import reject_unanswered, take_message
@@ -28,6 +30,10 @@ from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 BARE_TASK_DISTANCE = 2  # the last task's start, its completion, then the speculative task
 DISCARDED_EVENTS_MAX = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
 RETURNED_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"  # the reference's, seen in histories
+NOT_THE_WORKERS_FAULT = (
+    Cause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+)
 UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
 
@@ -64,6 +70,9 @@ def complete_task(
     """Raises a Rejection when nothing at all is done: a stale token, commands that cannot be a sequence."""
     task = require_task(run, token)
     _require_sequence(request.commands)
+    if run.is_paused and request.force_create_new_workflow_task:
+        text = "Workflow is paused and force create new workflow task is not allowed."
+        raise Rejection(Reason.FAILED_PRECONDITION, text)
     if not all(message.HasField("body") for message in request.messages):
         raise invalid("nil message body")
     try:
@@ -75,26 +84,19 @@ def complete_task(
 
 
 def _require_sequence(commands: Sequence[Command]) -> None:
-    names = [_camel(command.command_type) for command in commands]
+    names = [command_name(command.command_type) for command in commands]
     for command in commands:
         if command.command_type not in _KNOWN:
-            raise invalid(f"unknown command type: {_camel(command.command_type)}")
+            raise invalid(f"unknown command type: {command_name(command.command_type)}")
     for command in commands[:-1]:
         if command.command_type in CLOSING:
             raise invalid(
-                f"invalid command sequence: [{', '.join(names)}], command {_camel(command.command_type)} "
+                f"invalid command sequence: [{', '.join(names)}], command {command_name(command.command_type)} "
                 "must be the last command."
             )
 
 
 _KNOWN = frozenset(DECIDE) | NOT_BUILT | {CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE}
-
-
-def _camel(command_type: CommandType.ValueType) -> str:
-    if command_type not in CommandType.values():
-        return str(command_type)
-    words = CommandType.Name(command_type).removeprefix("COMMAND_TYPE_").split("_")
-    return "".join(word.capitalize() for word in words)
 
 
 def _may_drop(run: Run, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> bool:
@@ -134,7 +136,7 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
     draft.run.closing = False
     task = copy_of(draft.info.task)
     if _heartbeats_too_long(draft, task, request):
-        return Completed(decision=finish(draft), error=task_not_found())
+        return Completed(decision=finish(draft), error=Rejection(Reason.NOT_FOUND, "workflow task heartbeat timeout"))
     draft.write_owed_task_events()
     completion = Completion(
         event_id=draft.add(_completed_attributes(task, request)).event_id,
@@ -142,8 +144,8 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
         identity=request.identity,
         eager_request_id=given.request_id,
     )
-    if run.build_id != draft.run.build_id:
-        draft.push(Task.UPDATE_VISIBILITY)  # BuildIds changed
+    if forget_problem(draft.run) or run.build_id != draft.run.build_id:
+        draft.push(Task.UPDATE_VISIBILITY)
     _keep_stickiness(draft, request)
     _take_commands(draft, request, completion)
     if not draft.run.is_open:
@@ -259,12 +261,11 @@ def _start_next(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> b
 
 def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> Completed:
     """The task fails. Of a row of failures only the first is written; later ones wait for the task's time-out."""
-    name = _cause_name(bad.cause)
+    name = cause_name(bad.cause)
     error = invalid(name if bad.cause == UNHANDLED else f"{name}: {bad.message}")
-    if run.info.task.attempt > 1 and bad.cause != UNHANDLED and not bad.terminates:
+    if run.info.task.attempt > 1 and bad.cause != UNHANDLED:
         return Completed(decision=None, error=error)
     draft = Draft(run, given)
-    draft.run.closing = bad.cause == UNHANDLED
     failure = Failure(message=error.message, server_failure_info=ServerFailureInfo())
     flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
     if bad.terminates:
@@ -274,6 +275,16 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     return Completed(decision=finish(draft), error=error)
 
 
-def _cause_name(cause: WorkflowTaskFailedCause.ValueType) -> str:
-    words = WorkflowTaskFailedCause.Name(cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").split("_")
-    return "".join(word.capitalize() for word in words)
+def report_failure(draft: Draft, request: RespondWorkflowTaskFailedRequest) -> None:
+    """A worker could not do the task. When its answer is too large to be sent, no other attempt will help."""
+    if request.cause == Cause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
+        terminate_run(draft, cause_name(request.cause), None, SERVICE_IDENTITY)
+        return
+    flushed = fail_task(
+        draft,
+        request.cause,
+        request.failure if request.HasField("failure") else None,
+        request.identity,
+        count_attempt=request.cause not in NOT_THE_WORKERS_FAULT,
+    )
+    schedule_task(draft, new_events=flushed)

@@ -24,8 +24,8 @@ def _relieve_buffer(draft: Draft) -> None:
         if not oversized:
             return
     cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
-    fail_task(draft, cause, identity=SERVICE_IDENTITY, count_attempt=False)
-    schedule_task(draft, new_events=True)
+    fail_task(draft, cause, identity=SERVICE_IDENTITY)
+    schedule_task(draft)  # an attempt after a failure, though there are events that no attempt has seen
 
 
 def _end_oversized(draft: Draft) -> None:

@@ -62,7 +62,7 @@ def index_problem(run: Run) -> None:
 
 def forget_problem(run: Run) -> bool:
     """A workflow task was completed. True when lists have to be told."""
-    return run.info.search_attributes.indexed_fields.pop(PROBLEMS, None) is not None
+    return _remove(run, PROBLEMS)
 
 
 def index_paused_activities(run: Run) -> bool:
@@ -106,9 +106,21 @@ def _values(run: Run, name: str) -> list[str]:
 
 
 def _set_values(run: Run, name: str, values: Iterable[str]) -> None:
-    values, fields = list(values), run.info.search_attributes.indexed_fields
+    values = list(values)
     if not values:
-        fields.pop(name, None)
+        _remove(run, name)
         return
+    fields = run.info.search_attributes.indexed_fields
     data = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
     fields[name].CopyFrom(Payload(metadata={"encoding": b"json/plain", "type": b"KeywordList"}, data=data))
+
+
+def _remove(run: Run, name: str) -> bool:
+    """False when it was not there."""
+    info = run.info
+    if not info.HasField("search_attributes") or name not in info.search_attributes.indexed_fields:
+        return False
+    del info.search_attributes.indexed_fields[name]
+    if not info.search_attributes.indexed_fields:
+        info.ClearField("search_attributes")
+    return True

@@ -11,6 +11,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import WorkflowTaskFailedEventAttributes, WorkflowTaskTimedOutEventAttributes
 
 from services.history.core.draft import Draft, task_scheduled_attributes
+from services.history.core.indexed import index_problem
 from services.history.core.rejection import task_not_found
 from services.history.core.run import AdmittedUpdate, copy_of
 from services.history.core.times import SECOND
@@ -26,7 +27,7 @@ def schedule_task(
 ) -> None:
     """Schedules a workflow task unless one is there. `new_events`: something came since the last attempt failed."""
     info = draft.info
-    if info.HasField("task") or not draft.run.is_open:
+    if info.HasField("task") or not draft.run.is_open or draft.run.is_paused:
         return
     if new_events:
         info.task_attempts_since_success = 0
@@ -52,7 +53,6 @@ def schedule_task(
     if kind == WorkflowTask.NORMAL:
         draft.add(task_scheduled_attributes(info, task))
         task.scheduled_written = True
-    info.backoff_deadline_ns = 0
     info.task.CopyFrom(task)
     if kind != WorkflowTask.SPECULATIVE:
         draft.push(Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, attempt)
@@ -155,6 +155,7 @@ def fail_task(
     """
     info = draft.info
     task = copy_of(info.task)
+    draft.run.closing = cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
     if task.attempt == 1:
         draft.write_owed_task_events()
         draft.add(
@@ -175,6 +176,7 @@ def time_out_task(draft: Draft) -> None:
     info = draft.info
     task = copy_of(info.task)
     started = bool(task.started_event_id)
+    draft.run.closing = False
     if task.attempt == 1:
         if task.kind == WorkflowTask.SPECULATIVE:
             info.task.identity = ""  # as any start of a speculative task that is written before its completion
@@ -191,6 +193,14 @@ def time_out_task(draft: Draft) -> None:
     schedule_task(draft, new_events=flushed)
 
 
+def _report_problem(draft: Draft, attempt: int) -> None:
+    """After a few attempts in a row that came to nothing, lists find the run by what was wrong with the first."""
+    reported_from = draft.given.limits.task_problems_reported_from
+    if reported_from and attempt >= reported_from and draft.info.HasField("task_problem"):
+        index_problem(draft.run)
+        draft.push(Task.UPDATE_VISIBILITY)
+
+
 def _end_attempt(draft: Draft, task: WorkflowTask, count_attempt: bool) -> bool:
     """A failure on a sticky queue only ends the stickiness: the attempt on the normal queue is a first one again."""
     info = draft.info
@@ -200,6 +210,7 @@ def _end_attempt(draft: Draft, task: WorkflowTask, count_attempt: bool) -> bool:
         draft.run.admitted[update_id] = AdmittedUpdate(update.request)
     if info.HasField("sticky"):
         info.ClearField("sticky")
-    elif count_attempt:
-        info.task_attempts_since_success = task.attempt
+    else:
+        info.task_attempts_since_success = task.attempt if count_attempt else 0
+        _report_problem(draft, info.task_attempts_since_success)
     return draft.flush()

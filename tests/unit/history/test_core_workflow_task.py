@@ -255,7 +255,7 @@ def test_a_worker_may_keep_its_task_alive_only_for_so_long() -> None:
         last = shell.complete(token, force_create_new_workflow_task=True, return_new_workflow_task=True)
         token = shell.token()
     assert last.error is not None
-    assert last.error.message == "Workflow task not found."
+    assert last.error.message == "workflow task heartbeat timeout"
     assert shell.types()[-1] == "WorkflowTaskTimedOut"
 
 
