@@ -30,7 +30,6 @@ from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
 from services.history.core.reset import is_of_base
 from services.history.core.run import RUNNING, Run, copy_fields
-from services.history.core.start import drop_nothings
 from services.history.core.wake import wake
 from services.history.engine import UNLESS_BEGUN, Engine
 from services.history.metrics import operation_of, traced, woken
@@ -458,7 +457,6 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         user_metadata=event.user_metadata if event.HasField("user_metadata") else None,
     )
     copy_fields(initiated, start, ("input", "header", "memo", "search_attributes", "retry_policy"))
-    drop_nothings(start)
     if initiated.HasField("priority") or info.HasField("priority"):
         start.priority.CopyFrom(inherited(initiated.priority, info.priority))
     return StartChildRequest(

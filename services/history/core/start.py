@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Link, WorkflowExecution
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, TaskQueueKind
-from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.api.history.v1 import (
+    StartChildWorkflowExecutionInitiatedEventAttributes,
+    WorkflowExecutionStartedEventAttributes,
+)
 from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
@@ -60,7 +63,9 @@ COPIED = (
 )
 
 
-def drop_nothings(start: StartWorkflowExecutionRequest | WorkflowExecutionStartedEventAttributes) -> None:
+def drop_nothings(
+    start: WorkflowExecutionStartedEventAttributes | StartChildWorkflowExecutionInitiatedEventAttributes,
+) -> None:
     """Leaves out what a memo or search attributes say that they have not."""
     for name, fields in (("memo", start.memo.fields), ("search_attributes", start.search_attributes.indexed_fields)):
         for key in [key for key, payload in fields.items() if is_nothing(payload)]:

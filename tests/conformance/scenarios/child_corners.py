@@ -214,6 +214,7 @@ async def child_id_in_use_terminate(w: Wire) -> None:
     policy = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
     await w.turn(start_child(taken.name, taken.queue, StartChild(workflow_id_reuse_policy=policy)))
     await w.turn(complete_workflow())
+    await taken.closed()
     await taken.describe("", first)
 
 

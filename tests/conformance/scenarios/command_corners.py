@@ -317,6 +317,7 @@ async def command_user_metadata(w: Wire) -> None:
         await w.turn(noted(command))
     await w.describe(w.id("child"))
     await w.turn(noted(complete_workflow()))
+    await w.closed(w.id("child"))
 
 
 @scenario
@@ -473,17 +474,6 @@ async def command_bad_twice_then_good(w: Wire) -> None:
     task = await w.workflow_task()
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, start_timer("", 1)), note="second")
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()), note="good")
-
-
-@scenario
-async def command_nothing_follows_a_refusal_to_close(w: Wire) -> None:
-    """After a refused close the attempt stays the first, also the second time."""
-    await w.start()
-    for note in ("first", "second"):
-        task = await w.workflow_task()
-        await w.signal()
-        await w.attempt(w.rpc.RespondWorkflowTaskCompleted, w.completion(task, complete_workflow()), note=note)
-    await w.turn(complete_workflow())
 
 
 async def refused_to_close(w: Wire) -> api.PollWorkflowTaskQueueResponse:

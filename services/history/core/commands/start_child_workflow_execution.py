@@ -21,7 +21,7 @@ from services.history.core.commands.refusal import (
 from services.history.core.draft import Draft
 from services.history.core.retry_policy import normalised, why_invalid
 from services.history.core.run import copy_fields
-from services.history.core.start import task_timeout_ns
+from services.history.core.start import drop_nothings, task_timeout_ns
 from services.history.core.times import duration, ns_of
 from services.protos.run_pb2 import Task
 
@@ -111,6 +111,7 @@ def _initiated(
         inherit_build_id=asked.inherit_build_id,
     )
     copy_fields(asked, initiated, ("input", "header", "memo", "search_attributes", "priority"))
+    drop_nothings(initiated)
     if asked.HasField("retry_policy"):
         initiated.retry_policy.CopyFrom(normalised(asked.retry_policy, draft.given.limits))
     return initiated
