@@ -19,12 +19,14 @@ from services.history.core.apply import Changes, Item, apply
 from services.history.core.close import SERVICE_IDENTITY, terminate_run
 from services.history.core.decision import Batch, Given
 from services.history.core.draft import Draft
+from services.history.core.indexed import index_problem
 from services.history.core.rejection import invalid
 from services.history.core.run import Run
 from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import RunInfo, Task, WorkflowTask
 
 RESETTER_IDENTITY = "history-resetter"
+ATTEMPT_AFTER_FAILURE = 2  # however many attempts have failed: events speak of the first alone
 NO_REQUEST = "emptyUuid"  # what the reference writes of the poll that never was
 
 
@@ -80,6 +82,8 @@ class Fork:
             info.next_event_id += 1
             apply(self.run, event, changes)
             self.is_after_failure = _has_another_attempt(event)
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                info.ClearField("task_problem")
         info.history_bytes += len(batch.blob)
 
 
@@ -101,6 +105,8 @@ def begin_reset(fork: Fork, given: Given, request_id: str, reason: str) -> Draft
     draft = Draft(fork.run, given)
     for item, keys in entries(draft.run).items():  # to the store, all of the run is new
         draft.changes.update((item, key) for key in keys)
+    if 0 < given.limits.task_problems_reported_from <= ATTEMPT_AFTER_FAILURE and info.HasField("task_problem"):
+        index_problem(draft.run)
     schedule_task(draft)
     _fail_forked_task(draft, fork.base_run_id, reason)
     draft.info.reset_origin.request_id = request_id
