@@ -10,9 +10,10 @@ PATH = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 # What a built call does not do yet, where a request may ask for it.
 LIMITATIONS = {
-    "StartWorkflowExecution": "completion callbacks are refused; versioning overrides have no effect",
+    "StartWorkflowExecution": "completion callbacks are refused; overrides of versions can only say to upgrade",
     "SignalWithStartWorkflowExecution": "as StartWorkflowExecution",
     "ExecuteMultiOperation": "as StartWorkflowExecution",
+    "UpdateWorkflowExecutionOptions": "no version to be pinned to; time skipping is ignored",
     "DescribeTaskQueue": "no worker versioning: builds that are asked for have no tasks",
     "DeleteNamespace": "marked and renamed at once; its data is not reclaimed yet",
     "ListArchivedWorkflowExecutions": "archival is not configured",

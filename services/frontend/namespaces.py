@@ -78,6 +78,7 @@ class Namespaces:
                 async_update=True,
                 worker_heartbeats=True,
                 poller_autoscaling=True,
+                workflow_pause=self._config.get(limits.ENABLE_WORKFLOW_PAUSE, namespace.name),
             )
         )
         info.limits.CopyFrom(

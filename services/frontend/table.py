@@ -11,6 +11,7 @@ from temporalio.api.workflowservice import v1 as workflow_api
 
 from services.errors import Unimplemented
 from services.frontend import about
+from services.frontend.activity_operations import ActivityOperations
 from services.frontend.answers import Answers
 from services.frontend.answers_by_id import AnswersById
 from services.frontend.backends import Backends, Handlers
@@ -18,7 +19,10 @@ from services.frontend.cluster import Cluster
 from services.frontend.metrics import counting
 from services.frontend.namespaces import Namespaces
 from services.frontend.operator import Operator
+from services.frontend.options import Options
+from services.frontend.pauses import Pauses
 from services.frontend.polls import Polls
+from services.frontend.resets import Resets
 from services.frontend.update_with_start import UpdateWithStart
 from services.frontend.visibility import Visibility
 from services.frontend.workflows import Workflows
@@ -29,7 +33,17 @@ WORKFLOW_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 OPERATOR_SERVICE = "temporal.api.operatorservice.v1.OperatorService"
 APIS: Final[Mapping[str, ModuleType]] = {WORKFLOW_SERVICE: workflow_api, OPERATOR_SERVICE: operator_api}
 
-BY_NAMESPACE: Final = (Workflows, UpdateWithStart, Polls, AnswersById, Visibility)
+BY_NAMESPACE: Final = (
+    Workflows,
+    Resets,
+    UpdateWithStart,
+    Polls,
+    AnswersById,
+    Visibility,
+    Pauses,
+    Options,
+    ActivityOperations,
+)
 BY_TASK_TOKEN: Final = (Answers,)
 ABOUT_THE_CLUSTER: Final = (Namespaces, Cluster)
 OPERATOR: Final = (Operator,)

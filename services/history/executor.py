@@ -20,7 +20,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice import v1 as api
 
-from services.errors import NotFound, ShardOwnershipLost, Unavailable, WorkflowExecutionAlreadyStarted
+from services.errors import InvalidArgument, NotFound, ShardOwnershipLost, Unavailable, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.callbacks import CallbackCaller, Post
 from services.history.core.draft import Draft
@@ -30,6 +30,7 @@ from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
 from services.history.core.reset import is_of_base
 from services.history.core.run import RUNNING, Run, copy_fields
+from services.history.core.signals import TOO_MANY_SIGNALS
 from services.history.core.wake import wake
 from services.history.engine import UNLESS_BEGUN, Engine
 from services.history.metrics import operation_of, traced, woken
@@ -383,6 +384,11 @@ class OutboxExecutor:
         except NotFound:
             causes = SignalExternalWorkflowExecutionFailedCause
             cause = causes.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
+        except InvalidArgument as error:
+            if error.message != TOO_MANY_SIGNALS:
+                raise
+            causes = SignalExternalWorkflowExecutionFailedCause
+            cause = causes.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED
         await self._tell(
             task, lambda draft: signal_answered(draft, task.event_id, cause, call.namespace, initiated.control)
         )

@@ -138,15 +138,15 @@ def _travels_with_task(entry: RunEntry) -> bool:
 
 
 def _rejection(run: Run, request: api.QueryWorkflowRequest) -> api.QueryWorkflowResponse | None:
-    """The caller may refuse to be answered by a run that is closed, or did not close well."""
+    """A paused run does not answer. Callers may refuse to be answered by one that is closed, or did not close well."""
     condition, conditions = request.query_reject_condition, QueryRejectCondition
     closed = not run.is_open
-    rejects = closed and (
+    rejects = run.is_paused or (closed and (
         condition == conditions.QUERY_REJECT_CONDITION_NOT_OPEN
         or (
             condition == conditions.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY and run.info.status != COMPLETED_STATUS
         )
-    )
+    ))
     if not rejects:
         return None
     return api.QueryWorkflowResponse(query_rejected=QueryRejected(status=run.info.status))

@@ -14,7 +14,7 @@ from services.history.describe import description
 from services.history.replies import field_bytes, unwritten_events
 from services.history.room import Room
 from services.history.waits import wait_for
-from services.protos.run_pb2 import HistoryPageToken
+from services.protos.run_pb2 import HistoryPageToken, WorkflowTask
 from services.rpc import Call
 
 HISTORY = api.GetWorkflowExecutionHistoryResponse.HISTORY_FIELD_NUMBER
@@ -65,7 +65,7 @@ class Reads(Room):
             until = min(until, call.deadline - DEADLINE_MARGIN_S)
         only_close = request.history_event_filter_type == CLOSE_EVENT
         while (
-            entry.run.is_open
+            entry.run.is_running
             and not self.engine.draining
             and (only_close or token.next_event_id >= known_events_end(entry))
         ):
@@ -88,7 +88,7 @@ class Reads(Room):
         token: HistoryPageToken,
     ) -> bytes:
         """Only the last event, of a closed run; of an open one nothing, and a token for those who wait."""
-        if entry.run.is_open:
+        if entry.run.is_running:
             return _response(b"", token if request.wait_new_event else None)
         event = await self.engine.event(workflow, entry, entry.run.info.next_event_id - 1)
         if FOLLOWS_NEXT_RUN not in call.client_features:
@@ -115,12 +115,12 @@ class Reads(Room):
             size += len(batch.blob)
             position = batch.next_event_id
         if position >= end and len(blobs) < batches_max:
-            unseen = unwritten_events(run)[max(position - end, 0) :]
+            unseen = unwritten_events(run, to_reader=True)[max(position - end, 0) :]
             blobs.extend(unseen)
             position += len(unseen)
         token.next_event_id = position
         full = len(blobs) >= batches_max  # there may be more; if not, the next page is empty (as the reference's)
-        more = full or position < known_events_end(entry) or (request.wait_new_event and run.is_open)
+        more = full or position < known_events_end(entry) or (request.wait_new_event and run.is_running)
         return _response(b"".join(blobs), token if more else None)
 
     async def get_workflow_execution_history_reverse(
@@ -134,7 +134,7 @@ class Reads(Room):
         batches_max = _page_size(request.maximum_page_size)
         events: list[HistoryEvent] = []
         pages = 0
-        if not token.run_id:
+        if not token.run_id and info.task.kind == WorkflowTask.NORMAL:
             for blob in reversed(unwritten_events(entry.run)):
                 events.extend(History.FromString(blob).events)
                 pages += 1
@@ -144,7 +144,7 @@ class Reads(Room):
             to_event_id = batch.first_event_id
             pages += 1
         response = api.GetWorkflowExecutionHistoryReverseResponse(history=History(events=events))
-        if pages >= batches_max:
+        if pages >= batches_max and to_event_id > 1:
             response.next_page_token = HistoryPageToken(
                 run_id=info.run_id, next_event_id=to_event_id
             ).SerializeToString()

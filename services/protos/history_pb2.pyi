@@ -166,6 +166,56 @@ class StartChildResponse(_message.Message):
 Global___StartChildResponse: _TypeAlias = StartChildResponse  # noqa: Y015
 
 @_typing.final
+class PauseActivityRequest(_message.Message):
+    """`refuse_paused`: of one activity, which may only be paused already by this very request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSE_FIELD_NUMBER: _builtins.int
+    REFUSE_PAUSED_FIELD_NUMBER: _builtins.int
+    refuse_paused: _builtins.bool
+    @_builtins.property
+    def pause(self) -> _request_response_pb2.PauseActivityRequest: ...
+    def __init__(
+        self,
+        *,
+        pause: _request_response_pb2.PauseActivityRequest | None = ...,
+        refuse_paused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pause", b"pause"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pause", b"pause", "refuse_paused", b"refuse_paused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseActivityRequest: _TypeAlias = PauseActivityRequest  # noqa: Y015
+
+@_typing.final
+class UpdateActivityOptionsRequest(_message.Message):
+    """`strict`: a retry policy is filled in and judged as one of a command is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPDATE_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    strict: _builtins.bool
+    @_builtins.property
+    def update(self) -> _request_response_pb2.UpdateActivityOptionsRequest: ...
+    def __init__(
+        self,
+        *,
+        update: _request_response_pb2.UpdateActivityOptionsRequest | None = ...,
+        strict: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["strict", b"strict", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateActivityOptionsRequest: _TypeAlias = UpdateActivityOptionsRequest  # noqa: Y015
+
+@_typing.final
 class ActivityTaskTokenRequest(_message.Message):
     """A token for the pending activity with that id, for completions by id."""
 

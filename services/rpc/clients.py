@@ -15,12 +15,14 @@ from services.protos.history_pb2 import (
     ActivityTaskTokenRequest,
     ExternalCancelRequest,
     ExternalSignalRequest,
+    PauseActivityRequest,
     RecordActivityTaskStartedRequest,
     RecordChildClosedRequest,
     RecordWorkflowTaskStartedRequest,
     ScheduleFirstWorkflowTaskRequest,
     StartChildRequest,
     StartChildResponse,
+    UpdateActivityOptionsRequest,
 )
 from services.protos.matching_pb2 import AddTaskRequest, QueryTaskRequest, ReleasePollsRequest, UnloadRequest
 from services.rpc.call import Call
@@ -68,6 +70,23 @@ class HistoryClient(Protocol):
     async def poll_workflow_execution_update(
         self, call: Call, request: api.PollWorkflowExecutionUpdateRequest
     ) -> api.PollWorkflowExecutionUpdateResponse: ...
+    async def pause_workflow_execution(self, call: Call, request: api.PauseWorkflowExecutionRequest) -> None: ...
+    async def unpause_workflow_execution(self, call: Call, request: api.UnpauseWorkflowExecutionRequest) -> None: ...
+    async def update_workflow_execution_options(
+        self, call: Call, request: api.UpdateWorkflowExecutionOptionsRequest
+    ) -> api.UpdateWorkflowExecutionOptionsResponse: ...
+    async def reset_workflow_execution(
+        self, call: Call, request: api.ResetWorkflowExecutionRequest
+    ) -> api.ResetWorkflowExecutionResponse:
+        """Asked again with the same request id, answers with the run that is there already."""
+        ...
+
+    async def pause_activity(self, call: Call, request: PauseActivityRequest) -> None: ...
+    async def unpause_activity(self, call: Call, request: api.UnpauseActivityRequest) -> None: ...
+    async def reset_activity(self, call: Call, request: api.ResetActivityRequest) -> None: ...
+    async def update_activity_options(
+        self, call: Call, request: UpdateActivityOptionsRequest
+    ) -> api.UpdateActivityOptionsResponse: ...
     async def reset_sticky_task_queue(self, call: Call, request: api.ResetStickyTaskQueueRequest) -> None: ...
 
     # What workers answer. The token says which run is meant.

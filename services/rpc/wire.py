@@ -246,6 +246,47 @@ HISTORY: Final = _table(
         _of_update,
         timeout_s=LONG_S,
     ),
+    _wire(  # repeated without a request id it is refused, and so is any repetition of its end
+        "pause_workflow_execution",
+        api.PauseWorkflowExecutionRequest,
+        NOTHING,
+        _workflow_id,
+        repeatable=False,
+    ),
+    _wire(
+        "unpause_workflow_execution",
+        api.UnpauseWorkflowExecutionRequest,
+        NOTHING,
+        _workflow_id,
+        repeatable=False,
+    ),
+    _wire(
+        "update_workflow_execution_options",
+        api.UpdateWorkflowExecutionOptionsRequest,
+        api.UpdateWorkflowExecutionOptionsResponse,
+        _execution("workflow_execution"),
+    ),
+    _wire(
+        "reset_workflow_execution",
+        api.ResetWorkflowExecutionRequest,
+        api.ResetWorkflowExecutionResponse,
+        _execution("workflow_execution"),
+    ),
+    _wire(
+        "pause_activity",
+        history.PauseActivityRequest,
+        NOTHING,
+        lambda call, request: (call.namespace_id, request.pause.execution.workflow_id),
+    ),
+    _wire("unpause_activity", api.UnpauseActivityRequest, NOTHING, _execution("execution")),
+    # A worker may have the first attempt by the time it is asked again.
+    _wire("reset_activity", api.ResetActivityRequest, NOTHING, _execution("execution"), repeatable=False),
+    _wire(
+        "update_activity_options",
+        history.UpdateActivityOptionsRequest,
+        api.UpdateActivityOptionsResponse,
+        lambda call, request: (call.namespace_id, request.update.execution.workflow_id),
+    ),
     _wire("reset_sticky_task_queue", api.ResetStickyTaskQueueRequest, NOTHING, _execution("execution")),
     _wire(
         "respond_workflow_task_completed",

@@ -50,11 +50,13 @@ TIGHT_CONFIG = {
     "limit.historyCount.error": 24,
     "limit.historySize.error": 8000,
     "limit.memoSize.error": 600,
+    "limit.memoSize.warn": 300,
     "limit.mutableStateSize.error": 6000,
     "limit.numPendingActivities.error": 2,
     "limit.numPendingCancelRequests.error": 2,
     "limit.numPendingChildExecutions.error": 2,
     "limit.numPendingSignals.error": 2,
+    "system.transactionSizeLimit": 5500,
 }
 
 

@@ -6,7 +6,7 @@ one is armed. A deadline that moved away leaves a wake that finds nothing to do.
 
 from collections.abc import Iterator
 
-from services.history.core.run import Run
+from services.history.core.run import PAUSED, Run
 from services.protos.run_pb2 import Activity, RunInfo
 
 
@@ -21,10 +21,12 @@ def after(start_ns: int, timeout_ns: int) -> int:
 
 
 def activity_deadline(activity: Activity) -> int:
-    """The next thing that happens to a pending activity by itself: its retry, or a time-out."""
+    """The next thing that happens to a pending activity by itself: a retry, or a time-out. Paused, none does."""
+    if activity.HasField("pause"):
+        return 0
     schedule_to_close = after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns)
     if activity.backing_off:
-        return earliest(activity.scheduled_time_ns, schedule_to_close)
+        return earliest(0 if activity.held else activity.scheduled_time_ns, schedule_to_close)
     if not activity.started_time_ns:
         return earliest(after(activity.scheduled_time_ns, activity.schedule_to_start_timeout_ns), schedule_to_close)
     return earliest(start_to_close_deadline(activity), heartbeat_deadline(activity), schedule_to_close)
@@ -49,7 +51,8 @@ def task_deadline(info: RunInfo) -> int:
 
 def run_deadline(info: RunInfo) -> int:
     """The end of the first workflow task's back-off, or of the run's or the chain's time."""
-    return earliest(info.backoff_deadline_ns, info.run_deadline_ns, info.execution_deadline_ns)
+    backoff_deadline_ns = 0 if info.status == PAUSED else info.backoff_deadline_ns
+    return earliest(backoff_deadline_ns, info.run_deadline_ns, info.execution_deadline_ns)
 
 
 def deadlines(run: Run) -> Iterator[int]:

@@ -12,6 +12,8 @@ from services.history.core.draft import Draft
 from services.history.core.rejection import closing, completed, invalid
 from services.history.core.workflow_task import schedule_task
 
+TOO_MANY_SIGNALS = "exceeded workflow execution limit for signal events"
+
 
 def signal_run(
     draft: Draft,
@@ -32,7 +34,7 @@ def signal_run(
     if draft.run.is_closing:
         raise closing()
     if draft.info.signal_count >= draft.given.limits.signals_max:
-        raise invalid("exceeded workflow execution limit for signal events")
+        raise invalid(TOO_MANY_SIGNALS)
     draft.add(
         WorkflowExecutionSignaledEventAttributes(
             signal_name=name,
@@ -73,5 +75,4 @@ def request_cancel(
         links=links,
     )
     draft.info.cancel_request_id = request_id
-    if not draft.info.backoff_deadline_ns:
-        schedule_task(draft)
+    schedule_task(draft)  # also during a back-off: unlike a signal, this is told at once

@@ -48,6 +48,12 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
             Reason.CONCURRENT_LIMIT,
             f"limit on number of concurrent in-flight updates has been reached ({limits.updates_in_flight_max})",
         )
+    waiting_bytes = sum(update.request.ByteSize() for update in run.admitted.values())
+    if waiting_bytes + request.ByteSize() > limits.updates_bytes_max:
+        raise Rejection(
+            Reason.CONCURRENT_LIMIT,
+            f"limit on total payload size of in-flight updates has been reached ({limits.updates_bytes_max} bytes)",
+        )
     if info.update_count >= limits.updates_max:
         raise Rejection(
             Reason.FAILED_PRECONDITION,
@@ -148,10 +154,10 @@ def _complete(draft: Draft, update_id: str, response: Response) -> None:
     draft.outcomes[update_id] = response.outcome
 
 
-def reject_unanswered(draft: Draft, started_event_id: int) -> None:
-    """Updates that the completed workflow task carried and its worker said nothing of."""
+def reject_unanswered(draft: Draft, *, may_come_later: bool = False) -> None:
+    """Updates that a worker has had, and said nothing of; unless it asks for another task to do so."""
     for update_id, update in list(draft.run.admitted.items()):
-        if update.sent_event_id == started_event_id:
+        if update.sent_event_id and not may_come_later:
             del draft.run.admitted[update_id]
             draft.outcomes[update_id] = _unprocessed_outcome()
     for update_id in answered_now(draft.run):

@@ -20,7 +20,7 @@ def wake(draft: Draft, fired_at_ns: int) -> None:
         if 0 < deadline_ns <= now_ns:
             time_out_run(draft, chain_is_over or deadline_ns == info.execution_deadline_ns)
             return
-    if 0 < info.backoff_deadline_ns <= now_ns:
+    if 0 < info.backoff_deadline_ns <= now_ns and not draft.run.is_paused:
         info.backoff_deadline_ns = 0
         schedule_task(draft)
     if 0 < task_deadline(info) <= now_ns:

@@ -77,10 +77,12 @@ def start_task(
     worker_version: WorkerVersionStamp | None = None,
     durable: bool = False,
     carries_updates: bool = True,
+    repeats_updates: bool = True,
 ) -> None:
     """A worker takes the task. Asked again with the same request id it is taken already, and nothing changes.
 
-    `carries_updates` is False for a task that was given out before the updates were known here.
+    `carries_updates` is False for a task that was given out before the updates were known here; `repeats_updates` for
+    one whose worker has had them with its last task.
     """
     info = draft.info
     if not draft.run.is_open or not info.HasField("task"):
@@ -108,7 +110,8 @@ def start_task(
     _suggest_continue_as_new(draft)
     if carries_updates:
         for update_id, update in draft.run.admitted.items():
-            draft.run.admitted[update_id] = AdmittedUpdate(update.request, task.started_event_id)
+            if repeats_updates or not update.sent_event_id:
+                draft.run.admitted[update_id] = AdmittedUpdate(update.request, task.started_event_id)
     if durable:
         draft.touch()
 

@@ -48,6 +48,11 @@ PERIODS_REMEMBERED_MAX = 10_000
 
 UPSERTS_AT_ONCE_MAX = 64
 
+OPEN_STATUSES = (
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
+)
+
 VERSIONS_KEPT_MAX = 8  # of a run: where its record was; beyond them they are deleted
 
 _PERIOD = "namespace_id = ? AND is_open = ? AND period = ?"
@@ -227,8 +232,7 @@ class Visibility:
         self, namespace_id: str, status: object, after: Place | None
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
         answer = await self._client.read(_READ_PERIODS, namespace_id)
-        running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-        periods = [tuple(row) for row in answer.rows if status is None or row[0] is (status == running)]
+        periods = [tuple(row) for row in answer.rows if status is None or row[0] is (status in OPEN_STATUSES)]
         if after is not None:
             periods = [period for period in periods if period <= after[:2]]  # they descend
         periods_at_once, limit = 1, ROWS_PER_READ_MIN

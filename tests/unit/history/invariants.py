@@ -10,7 +10,7 @@ from services.history.core.apply import BUFFERED
 from services.history.core.deadlines import deadlines, earliest, task_deadline
 from services.history.core.rebuild import rebuild, settled
 from services.history.core.run import Run
-from services.protos.run_pb2 import Task
+from services.protos.run_pb2 import Task, WorkflowTask
 from tests.unit.history.shell import NAMESPACE_ID, Shell
 from tests.unit.history.snapshot import snapshot
 
@@ -184,19 +184,24 @@ def news_have_a_task(run: Run, events: list[HistoryEvent]) -> None:
     told = info.previous_started_event_id
     news = [event.event_id for event in events if event.event_type in NEWS and event.event_id > told]
     if news or run.buffered:
-        assert info.HasField("task") or info.backoff_deadline_ns, f"nobody will be told of events {news}"
+        assert info.HasField("task") or info.backoff_deadline_ns or run.is_paused, (
+            f"nobody will be told of events {news}"
+        )
     if run.buffered:
         assert info.task.started_event_id, "events are buffered though no workflow task is started"
-    assert not (info.HasField("task") and info.backoff_deadline_ns), "a workflow task during the back-off"
+    written = info.HasField("task") and info.task.kind != WorkflowTask.SPECULATIVE
+    assert not (written and info.backoff_deadline_ns), "a workflow task during the back-off"
 
 
 def tasks_are_pushed(run: Run, pushed: set[tuple[int, int, int]]) -> None:
     """Whatever waits for a worker has its row in the outbox."""
     task = run.info.task
     if run.info.HasField("task") and not task.started_event_id:
+        assert not run.is_paused, "a workflow task waits though the run is paused"
         assert (Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt) in pushed, "a task nobody pushes"
     for activity in run.activities.values():
-        if not activity.started_time_ns and not activity.backing_off:
+        assert run.is_paused or not activity.held, "an activity waits for the end of a pause that is over"
+        if not activity.started_time_ns and not activity.backing_off and not activity.held:
             assert (Task.PUSH_ACTIVITY_TASK, activity.scheduled_event_id, activity.stamp) in pushed
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 from temporalio.api.command.v1 import Command
-from temporalio.api.common.v1 import Payloads, RetryPolicy
+from temporalio.api.common.v1 import Payloads, Priority, RetryPolicy
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
     ParentClosePolicy,
@@ -19,11 +19,14 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 
 from services.history.core import activities
 from services.history.core.close import terminate_run
 from services.history.core.decision import Limits
 from services.history.core.draft import Draft
+from services.history.core.options import update_options
+from services.history.core.pause import pause_run, unpause_run
 from services.history.core.rejection import Rejection
 from services.history.core.relations import (
     cancel_answered,
@@ -123,7 +126,7 @@ class Life:
     def step(self) -> None:
         """One input, of those that make sense now (or nearly)."""
         run = self.shell.run
-        waiting = [a for a in run.activities.values() if not a.started_time_ns and not a.backing_off]
+        waiting = [a for a in run.activities.values() if not (a.started_time_ns or a.backing_off or a.held)]
         task_started = bool(run.info.task.started_event_id)
         task_waits = run.is_open and run.info.HasField("task") and not task_started
         started = [activity_token(a) for a in run.activities.values() if a.started_time_ns]
@@ -135,6 +138,8 @@ class Life:
             (1, run.info.next_event_id > 20, self.request_cancel),
             (3, True, self.update),
             (1, run.info.next_event_id > 60, self.terminate),
+            (3 if run.is_paused else 1, run.info.next_event_id > 10, self.pause_or_unpause),
+            (1, True, self.update_options),
             (5, not run.info.completed_task_event_id, self.schedule_first_task),
             (10, task_waits, self.start_workflow_task),
             (10, task_started and self.tokens, self.complete_workflow_task),
@@ -198,6 +203,18 @@ class Life:
 
     def terminate(self) -> None:
         self.input(lambda draft: terminate_run(draft, "why", None, "client"))
+
+    def pause_or_unpause(self) -> None:
+        unpauses = self.shell.run.is_paused and not self.rarely("pause again")
+        decide, request_id = unpause_run if unpauses else pause_run, self.one_of(["", "a"], "request id")
+        self.input(lambda draft: decide(draft, identity="client", reason="why", request_id=request_id))
+
+    def update_options(self) -> None:
+        override = self.one_of([None, VersioningOverride(auto_upgrade=True)], "override")
+        priority = self.one_of([None, Priority(priority_key=2)], "priority")
+        options = WorkflowExecutionOptions(versioning_override=override, priority=priority)
+        path = self.one_of(["versioning_override", "priority", "priority.priority_key"], "path")
+        self.input(lambda draft: update_options(draft, options, [path], "client"))
 
     def schedule_first_task(self) -> None:
         info = self.shell.run.info

@@ -18,6 +18,7 @@ from services.history.core.commands.refusal import (
     why_invalid_task_queue,
 )
 from services.history.core.draft import Draft
+from services.history.core.pause import hold_activity
 from services.history.core.retry_policy import normalised, why_invalid
 from services.history.core.times import duration, ns_of, why_invalid_duration
 from services.protos.run_pb2 import Task
@@ -37,7 +38,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         command.HasField("schedule_activity_task_command_attributes"), BAD, f"{WHERE}Attributes is not set on {WHERE}."
     )
     asked = command.schedule_activity_task_command_attributes
-    timeouts = _timeouts(draft, asked)
+    normalised_timeouts = timeouts(draft, asked)
     require_blob(draft, asked.input.ByteSize(), BAD, f"{WHERE}Attributes.Input")
     limit = draft.given.limits.activities_pending_max
     require(
@@ -58,10 +59,10 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
             task_queue=TaskQueue(name=queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
             header=asked.header if asked.HasField("header") else None,
             input=asked.input if asked.HasField("input") else None,
-            schedule_to_close_timeout=timeouts[0],
-            schedule_to_start_timeout=timeouts[1],
-            start_to_close_timeout=timeouts[2],
-            heartbeat_timeout=timeouts[3],
+            schedule_to_close_timeout=normalised_timeouts[0],
+            schedule_to_start_timeout=normalised_timeouts[1],
+            start_to_close_timeout=normalised_timeouts[2],
+            heartbeat_timeout=normalised_timeouts[3],
             workflow_task_completed_event_id=completion.event_id,
             retry_policy=_retry_policy(draft, asked),
             priority=_priority(draft, asked),
@@ -70,7 +71,9 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         user_metadata=command.user_metadata if command.HasField("user_metadata") else None,
     )
     activity = draft.run.activities[event.event_id]
-    if completion.eager_request_id and asked.request_eager_execution and queue == draft.info.task_queue:
+    if draft.run.is_paused:
+        hold_activity(draft, activity)
+    elif completion.eager_request_id and asked.request_eager_execution and queue == draft.info.task_queue:
         start_activity(
             draft,
             scheduled_event_id=event.event_id,
@@ -82,7 +85,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         draft.push(Task.PUSH_ACTIVITY_TASK, event.event_id, activity.stamp)
 
 
-def _timeouts(
+def timeouts(
     draft: Draft, asked: ScheduleActivityTaskCommandAttributes
 ) -> tuple[Duration, Duration, Duration, Duration]:
     """Schedule-to-close, schedule-to-start, start-to-close and heartbeat, each filled from the others.
