@@ -1,12 +1,13 @@
 """What random programs found: small differences that no scenario had thought of, each mended since."""
 
 import temporalio.api.workflowservice.v1 as api
+from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes as ScheduleActivity
 from temporalio.api.common.v1 import Priority
 
-from tests.conformance.commands import complete_workflow, start_child
+from tests.conformance.commands import complete_workflow, record_marker, schedule_activity, start_child
 from tests.conformance.registry import scenario
 from tests.conformance.scenarios.signals import signal_with_start
-from tests.conformance.scenarios.updates import admitted, ask
+from tests.conformance.scenarios.updates import Completed, admitted, ask
 from tests.conformance.scenarios.visibility import has, listing
 from tests.conformance.wire import Wire
 
@@ -59,3 +60,67 @@ async def found_update_aborted_before_its_task(w: Wire) -> None:
     await admitted(idle)
     await idle.terminate()
     await asked
+
+
+@scenario
+async def found_updates_over_a_forced_task(w: Wire) -> None:
+    """A worker that asks for another task may answer updates there; a poll brings them again, a reply does not."""
+    await w.start()
+    asked = ask(w)
+    await admitted(w)
+    task = await w.workflow_task()
+    await w.complete(task, record_marker("m"), change=Completed(force_create_new_workflow_task=True))
+    task = await w.workflow_task()
+    forced = Completed(force_create_new_workflow_task=True, return_new_workflow_task=True)
+    reply = await w.complete(task, record_marker("m"), change=forced)
+    await w.complete(reply.workflow_task)
+    await asked
+
+
+@scenario
+async def found_transient_task_overtaken(w: Wire) -> None:
+    """The second attempt at a task shows in history until something comes before it; its worker is not told there."""
+    await w.start()
+    await w.fail_workflow_task(await w.workflow_task())
+    await show(w)
+    await w.signal()
+    await show(w)
+    await w.fail_workflow_task(await w.workflow_task())
+    task = await w.workflow_task()
+    await show(w)
+    await w.complete(task, complete_workflow())
+
+
+async def show(w: Wire) -> None:
+    """Tell the history as it is now, from both ends."""
+    forth = api.GetWorkflowExecutionHistoryRequest(namespace=w.namespace, execution=w.execution())
+    await w.call(w.rpc.GetWorkflowExecutionHistory, forth)
+    back = api.GetWorkflowExecutionHistoryReverseRequest(namespace=w.namespace, execution=w.execution())
+    await w.call(w.rpc.GetWorkflowExecutionHistoryReverse, back)
+
+
+@scenario
+async def found_reverse_pages(w: Wire) -> None:
+    """The page that ends with the first event is the last."""
+    await w.start()
+    await w.workflow_task()
+    for size in (1, 2, 3):
+        back = api.GetWorkflowExecutionHistoryReverseRequest(
+            namespace=w.namespace, execution=w.execution(), maximum_page_size=size
+        )
+        while True:
+            page = await w.call(w.rpc.GetWorkflowExecutionHistoryReverse, back)
+            back.next_page_token = page.next_page_token
+            if not back.next_page_token:
+                break
+
+
+@scenario
+async def found_eager_activity_priority(w: Wire) -> None:
+    """An activity that comes with the reply does not tell its priority."""
+    await w.start(Start(priority=Priority(priority_key=2)))
+    change = ScheduleActivity(request_eager_execution=True, priority=Priority(priority_key=1))
+    reply = await w.complete(await w.workflow_task(), schedule_activity("a", w.queue, change))
+    await w.complete_activity(api.PollActivityTaskQueueResponse(task_token=reply.activity_tasks[0].task_token))
+    await w.turn(schedule_activity("b", w.queue, ScheduleActivity(priority=Priority(priority_key=1))))
+    await w.activity_task()
