@@ -54,6 +54,12 @@ class Answers:
     ) -> api.RespondActivityTaskFailedResponse:
         if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
             raise InvalidArgument("Failure must have ApplicationFailureInfo.")
+        return await self.fail_activity(call, request)
+
+    async def fail_activity(
+        self, call: Call, request: api.RespondActivityTaskFailedRequest
+    ) -> api.RespondActivityTaskFailedResponse:
+        """For a failure of any kind."""
         self._check_identity(request.identity)
         problems: list[Failure] = []
         if self._too_large(call, request.last_heartbeat_details):
@@ -99,18 +105,20 @@ class Answers:
 
     def _shortened(self, call: Call, failure: Failure) -> Failure:
         """A failure that fits, with what of the large one fits as its cause."""
-        room = self._config.get(limits.BLOB_SIZE_WARN, call.namespace) // 2
         shortened = server_failure("Failure exceeds size limit.")
-        shortened.cause.CopyFrom(
-            Failure(
-                message=_cut(failure.message, room), source=failure.source, stack_trace=_cut(failure.stack_trace, room)
-            )
-        )
+        kept = shortened.cause
+        kept.source = failure.source
         if failure.HasField("application_failure_info"):
             info = failure.application_failure_info
-            shortened.cause.application_failure_info.type = _cut(info.type, 1000)
-            shortened.cause.application_failure_info.non_retryable = info.non_retryable
+            kept.application_failure_info.type = _cut(info.type, 1000)
+            kept.application_failure_info.non_retryable = info.non_retryable
+        room = self._config.get(limits.BLOB_SIZE_WARN, call.namespace) - kept.ByteSize() - FRAMING_BYTES
+        kept.message = _cut(failure.message, room)
+        kept.stack_trace = _cut(failure.stack_trace, room - len(kept.message.encode()))
         return shortened
+
+
+FRAMING_BYTES = 10  # what the reference keeps free of a failure that it cuts, as measured
 
 
 def server_failure(message: str) -> Failure:
@@ -118,4 +126,4 @@ def server_failure(message: str) -> Failure:
 
 
 def _cut(text: str, bytes_max: int) -> str:
-    return text.encode()[:bytes_max].decode(errors="ignore")
+    return text.encode()[: max(bytes_max, 0)].decode(errors="ignore")

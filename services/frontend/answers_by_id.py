@@ -51,7 +51,7 @@ class AnswersById:
             answer.failure.CopyFrom(request.failure)
         if request.HasField("last_heartbeat_details"):
             answer.last_heartbeat_details.CopyFrom(request.last_heartbeat_details)
-        reply = await self._answers.respond_activity_task_failed(call, answer)
+        reply = await self._answers.fail_activity(call, answer)
         return api.RespondActivityTaskFailedByIdResponse(failures=reply.failures)
 
     async def respond_activity_task_canceled_by_id(
@@ -75,7 +75,11 @@ class AnswersById:
         if request.HasField("details"):
             answer.details.CopyFrom(request.details)
         reply = await self._answers.record_activity_task_heartbeat(call, answer)
-        return api.RecordActivityTaskHeartbeatByIdResponse(cancel_requested=reply.cancel_requested)
+        return api.RecordActivityTaskHeartbeatByIdResponse(
+            cancel_requested=reply.cancel_requested,
+            activity_paused=reply.activity_paused,
+            activity_reset=reply.activity_reset,
+        )
 
     async def _token(self, call: Call, request: _ById, *, long_identity: bool = False) -> bytes:
         if not request.activity_id:

@@ -24,7 +24,7 @@ from temporalio.api.workflowservice import v1 as api
 
 from services.history.callback_info import callback_info
 from services.history.core.activity_options import options_of
-from services.history.core.deadlines import after
+from services.history.core.deadlines import expiry
 from services.history.core.run import Run, copy_fields
 from services.history.core.times import duration, timestamp
 from services.protos.run_pb2 import Activity, Pause, WorkflowTask
@@ -172,7 +172,7 @@ def _activity(activity: Activity, now_ns: int) -> PendingActivityInfo:
         "last_heartbeat_time": activity.last_heartbeat_time_ns,
         "last_started_time": activity.last_started_time_ns if started else 0,
         "scheduled_time": activity.scheduled_time_ns,
-        "expiration_time": after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns),
+        "expiration_time": expiry(activity),
         "last_attempt_complete_time": activity.last_attempt_complete_time_ns,
         "next_attempt_schedule_time": activity.scheduled_time_ns if backs_off else 0,
     }

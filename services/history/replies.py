@@ -10,11 +10,11 @@ from temporalio.api.workflowservice import v1 as api
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.draft import task_scheduled_event, task_started_event
 from services.history.core.options import inherited
-from services.history.core.run import Run
-from services.history.core.times import duration, timestamp
+from services.history.core.run import Run, copy_of
+from services.history.core.times import timestamp
 from services.history.core.updates import outgoing_messages
 from services.history.engine import Engine
-from services.protos.run_pb2 import Activity, HistoryPageToken, TaskToken
+from services.protos.run_pb2 import Activity, HistoryPageToken, TaskToken, WorkflowTask
 
 PAGE_BATCHES_MAX = 256
 PAGE_BYTES_MAX = 7 * 1024 * 1024 // 2  # with the rest of the reply below what gRPC takes by default
@@ -55,9 +55,17 @@ def activity_token(run: Run, activity: Activity, *, by_id: bool = False) -> byte
     ).SerializeToString()
 
 
-def unwritten_events(run: Run) -> list[bytes]:
-    """The current workflow task's events that are only in memory, each as a serialized History."""
+def unwritten_events(run: Run, *, to_reader: bool = False) -> list[bytes]:
+    """The current workflow task's events that are only in memory, each as a serialized History.
+
+    A transient attempt whose place was taken has none. `to_reader`: to others than its worker, who are not told of him.
+    """
     task = run.info.task
+    if not task.scheduled_written and task.scheduled_event_id != run.info.next_event_id:
+        return []
+    if to_reader and task.kind != WorkflowTask.NORMAL:
+        task = copy_of(task)
+        task.ClearField("identity")
     events = []
     if task.scheduled_event_id and not task.scheduled_written:
         events.append(History(events=[task_scheduled_event(run.info, task)]).SerializeToString())

@@ -16,10 +16,16 @@ from temporalio.api.history.v1 import (
 )
 
 from services.history.core.apply import Item
-from services.history.core.deadlines import activity_deadline, after, heartbeat_deadline, start_to_close_deadline
+from services.history.core.deadlines import (
+    activity_deadline,
+    after,
+    expiry,
+    heartbeat_deadline,
+    start_to_close_deadline,
+)
 from services.history.core.draft import Draft
 from services.history.core.rejection import activity_not_found, completed, invalid
-from services.history.core.retry import Retry, next_retry
+from services.history.core.retry import Retry, is_retryable, next_retry
 from services.history.core.run import copy_of
 from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import Activity, Task, TaskToken
@@ -111,6 +117,8 @@ def fail_activity(
 ) -> None:
     """The attempt failed: another one is made, or the workflow sees the failure."""
     activity = started_activity(draft, token)
+    if not activity.started_time_ns:
+        raise activity_not_found()
     if last_heartbeat_details is not None:
         activity = copy_of(activity)
         activity.last_heartbeat_time_ns = draft.now_ns
@@ -191,46 +199,97 @@ def _write_start(draft: Draft, activity: Activity, identity: str) -> int:
 def _retry(draft: Draft, activity: Activity, failure: Failure) -> Retry:
     if activity.cancel_requested:
         return Retry(RetryState.RETRY_STATE_CANCEL_REQUESTED)
+    if activity.HasField("pause") and is_retryable(failure, activity.retry_policy):
+        return Retry(RetryState.RETRY_STATE_IN_PROGRESS)
     return next_retry(
         policy=activity.retry_policy if activity.HasField("retry_policy") else None,
         attempt=activity.attempt,
         now_ns=draft.now_ns,
-        expires_ns=after(activity.first_scheduled_time_ns, activity.schedule_to_close_timeout_ns),
+        expires_ns=expiry(activity),
         failure=failure,
     )
 
 
 def _back_off(draft: Draft, activity: Activity, failure: Failure, backoff_ns: int) -> None:
+    """The next attempt is waited for: for a time, or until an operator unpauses the activity."""
     activity = copy_of(activity)
     activity.attempt += 1
-    activity.stamp += 1
-    activity.backing_off = True
-    activity.scheduled_time_ns = draft.now_ns + backoff_ns
-    activity.current_retry_interval_ns = backoff_ns
     if not failure.HasField("timeout_failure_info"):
         activity.last_attempt_complete_time_ns = draft.now_ns
-    activity.last_heartbeat_time_ns = 0
     activity.started_time_ns = 0
-    activity.request_id = ""
+    activity.request_id = activity.identity = ""
     activity.last_failure.CopyFrom(truncated(failure, draft.given.limits.activity_failure_bytes_max))
+    if not activity.HasField("pause"):
+        activity.stamp += 1
+        activity.backing_off = True
+        activity.scheduled_time_ns = draft.now_ns + backoff_ns
+        activity.current_retry_interval_ns = backoff_ns
+        _end_reset(activity)
     put(draft, activity)
+
+
+def begin_again(draft: Draft, activity: Activity, at_ns: int) -> None:
+    """An operator has the activity, a copy that no worker has, dispatched at that time, whatever it waited for."""
+    activity.stamp += 1
+    activity.ClearField("last_failure")
+    activity.scheduled_time_ns = at_ns
+    activity.backing_off = at_ns > draft.now_ns
+    activity.current_retry_interval_ns = 0
+    if activity.backing_off:
+        activity.current_retry_interval_ns = at_ns - activity.last_attempt_complete_time_ns
+    activity.held = draft.run.is_paused
+    _end_reset(activity)
+    put(draft, activity)
+    if not (activity.backing_off or activity.held):
+        draft.push(Task.PUSH_ACTIVITY_TASK, activity.scheduled_event_id, activity.stamp)
+
+
+def _end_reset(activity: Activity) -> None:
+    """The attempt that an operator's reset was about is over."""
+    if activity.reset_heartbeat:
+        forget_heartbeat(activity)
+    activity.reset = activity.reset_heartbeat = False
+
+
+def forget_heartbeat(activity: Activity) -> None:
+    activity.ClearField("heartbeat_details")
+    activity.last_heartbeat_time_ns = 0
 
 
 def truncated(failure: Failure, bytes_max: int) -> Failure:
     """What a pending activity keeps of its last failure: a long one is cut. (limits_errors.md section 1)"""
     if failure.ByteSize() <= bytes_max:
         return failure
-    kept = copy_of(failure)
-    kept.ClearField("stack_trace")
-    kept.ClearField("cause")
-    message = kept.message.encode()
-    over = kept.ByteSize() + HEADERS_BYTES - bytes_max
-    if over > 0:
-        kept.message = message[: max(len(message) - over, 0)].decode(errors="ignore")
-    return Failure(message="Failure exceeds size limit.", server_failure_info=ServerFailureInfo(), cause=kept)
+    cause, _ = _cut(failure, bytes_max)
+    return Failure(message="Failure exceeds size limit.", server_failure_info=ServerFailureInfo(), cause=cause)
 
 
-HEADERS_BYTES = 7  # what the reference keeps free, as measured
+HEADER_BYTES = 4  # what the reference counts for each part that is kept
+
+
+def _cut(failure: Failure, room: int) -> tuple[Failure, int]:
+    """As much of it as there is room for, the most important first, and the room that is left."""
+    kept = Failure()
+    if failure.HasField("server_failure_info"):
+        kept.server_failure_info.CopyFrom(failure.server_failure_info)
+        room -= HEADER_BYTES
+    elif failure.HasField("application_failure_info"):
+        info = failure.application_failure_info
+        kept.application_failure_info.non_retryable = info.non_retryable
+        kept.application_failure_info.type, room = _cut_text(info.type, room - HEADER_BYTES)
+    kept.message, room = _cut_text(failure.message, room)
+    kept.source, room = _cut_text(failure.source, room)
+    kept.stack_trace, room = _cut_text(failure.stack_trace, room)
+    if failure.HasField("cause") and room > HEADER_BYTES:
+        cause, room = _cut(failure.cause, room - HEADER_BYTES)
+        kept.cause.CopyFrom(cause)
+    return kept, room
+
+
+def _cut_text(text: str, room: int) -> tuple[str, int]:
+    """Whole letters only."""
+    kept = text.encode()[: max(room - HEADER_BYTES, 0)].decode(errors="ignore")
+    return kept, room - len(kept.encode()) - HEADER_BYTES if kept else room
 
 
 def advance_activity(draft: Draft, activity: Activity) -> None:

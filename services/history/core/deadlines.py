@@ -7,6 +7,7 @@ one is armed. A deadline that moved away leaves a wake that finds nothing to do.
 from collections.abc import Iterator
 
 from services.history.core.run import PAUSED, Run
+from services.history.core.times import ns_of
 from services.protos.run_pb2 import Activity, RunInfo
 
 
@@ -30,6 +31,14 @@ def activity_deadline(activity: Activity) -> int:
     if not activity.started_time_ns:
         return earliest(after(activity.scheduled_time_ns, activity.schedule_to_start_timeout_ns), schedule_to_close)
     return earliest(start_to_close_deadline(activity), heartbeat_deadline(activity), schedule_to_close)
+
+
+def expiry(activity: Activity) -> int:
+    """The last instant at which an attempt may begin: of schedule-to-close as the activity was scheduled."""
+    timeout_ns = activity.schedule_to_close_timeout_ns
+    if activity.HasField("original_options"):
+        timeout_ns = ns_of(activity.original_options.schedule_to_close_timeout)
+    return after(activity.first_scheduled_time_ns, timeout_ns)
 
 
 def start_to_close_deadline(activity: Activity) -> int:

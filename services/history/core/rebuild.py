@@ -11,6 +11,7 @@ from services.history.core.apply import Changes, apply
 from services.history.core.indexed import forget_paused_activities, forget_problem
 from services.history.core.registered import settled_callback
 from services.history.core.run import Run, copy_of
+from services.history.core.sizes import entries_bytes
 from services.protos.run_pb2 import Activity, Buffered, RunInfo, WorkflowTask
 
 # Of the run: attempts, counters and places that leave no event.
@@ -75,6 +76,7 @@ def rebuild(
     for entry in buffered.values():
         apply(run, entry.event, changes)
     _settle(run)
+    run.entries_bytes = entries_bytes(run)
     return run
 
 
@@ -92,6 +94,7 @@ def settled(run: Run) -> Run:
     bare.activities = {key: _settled_activity(activity, bare.info) for key, activity in run.activities.items()}
     bare.callbacks = {number: settled_callback(callback) for number, callback in run.callbacks.items()}
     _settle(bare)
+    bare.entries_bytes = entries_bytes(bare)
     return bare
 
 

@@ -9,6 +9,7 @@ from temporalio.api.failure.v1 import Failure
 from services.history.core.times import ns_of
 
 TIMEOUT_PREFIX = "TemporalTimeout:"
+NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def next_retry(
     if 0 < policy.maximum_attempts <= attempt:
         return Retry(RetryState.RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED)
     backoff_ns = _backoff_ns(policy, attempt, failure, caps_delay)
-    if expires_ns and now_ns + backoff_ns > expires_ns:
+    if backoff_ns < 0 or (expires_ns and now_ns + backoff_ns > expires_ns):
         return Retry(RetryState.RETRY_STATE_TIMEOUT)
     return Retry(RetryState.RETRY_STATE_IN_PROGRESS, backoff_ns)
 
@@ -48,18 +49,22 @@ def _backoff_ns(policy: RetryPolicy, attempt: int, failure: Failure, caps_delay:
     asked, maximum_ns = failure.application_failure_info, ns_of(policy.maximum_interval)
     if failure.HasField("application_failure_info") and asked.HasField("next_retry_delay"):
         delay_ns = ns_of(asked.next_retry_delay)
-        return maximum_ns if caps_delay and not 0 < delay_ns <= maximum_ns else delay_ns
+        if caps_delay and not 0 < delay_ns <= maximum_ns:
+            return maximum_ns
+        return delay_ns if delay_ns > 0 else NONE
     return interval_ns(policy, attempt)
 
 
 def interval_ns(policy: RetryPolicy, attempt: int) -> int:
-    """The back-off after that many attempts; none when the policy, which may come from an operator, leaves it open."""
+    """The back-off after that many attempts. NONE of a policy that leaves it open, as one from an operator may."""
     initial_ns, maximum_ns = ns_of(policy.initial_interval), ns_of(policy.maximum_interval)
     try:
         backoff_ns = int(initial_ns * policy.backoff_coefficient ** (attempt - 1))
     except OverflowError:
         backoff_ns = maximum_ns or 2**62
-    return maximum_ns if maximum_ns and not 0 < backoff_ns <= maximum_ns else backoff_ns
+    if maximum_ns and not 0 < backoff_ns <= maximum_ns:
+        return maximum_ns
+    return backoff_ns if backoff_ns > 0 else NONE
 
 
 def is_retryable(failure: Failure, policy: RetryPolicy) -> bool:
