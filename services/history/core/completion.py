@@ -121,10 +121,9 @@ def _worker_can_forget(run: Run, task: WorkflowTask, request: RespondWorkflowTas
 
 def _drop_speculative(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest) -> Completed:
     draft = Draft(run, given)
-    started_event_id = draft.info.task.started_event_id
     for message in request.messages:
         take_message(draft, message)
-    reject_unanswered(draft, started_event_id)
+    reject_unanswered(draft)
     draft.info.ClearField("task")
     if draft.run.admitted:
         schedule_task(draft, speculative=True)
@@ -150,7 +149,7 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
     _take_commands(draft, request, completion)
     if not draft.run.is_open:
         return Completed(decision=finish(draft))
-    reject_unanswered(draft, task.started_event_id)
+    reject_unanswered(draft, may_come_later=request.force_create_new_workflow_task)
     _schedule_next(draft, task, request)
     started = _start_next(draft, request)
     eager = tuple(sorted(_started_eagerly(run, draft)))
@@ -255,6 +254,7 @@ def _start_next(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> b
         request_id=RETURNED_REQUEST_ID,
         identity=request.identity,
         worker_version=request.worker_version_stamp if request.HasField("worker_version_stamp") else None,
+        repeats_updates=False,
     )
     return True
 
