@@ -1,7 +1,7 @@
 """UpdateWorkflowExecutionOptions: which fields a mask may name, and what they may say."""
 
 from google.protobuf.descriptor import Descriptor
-from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.workflow.v1 import PostResetOperation, WorkflowExecutionOptions
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import InvalidArgument
@@ -24,17 +24,24 @@ class Options:
             raise InvalidArgument("WorkflowId is not set on request.")
         if execution.run_id and not checks.is_uuid(execution.run_id):
             raise InvalidArgument("RunId is not valid UUID.")
-        if not request.HasField("update_mask"):
-            raise InvalidArgument("UpdateMask is required")
-        if not request.HasField("workflow_execution_options"):
-            raise InvalidArgument("WorkflowExecutionOptions is required")
-        for path in request.update_mask.paths:
-            _check_path(path)
-        options = request.workflow_execution_options
-        checks.priority(options.priority)
-        if options.HasField("versioning_override"):
-            overrides.check(options.versioning_override, version_required=False)
+        check_change(request)
         return await self._history.update_workflow_execution_options(call, request)
+
+
+def check_change(
+    change: api.UpdateWorkflowExecutionOptionsRequest | PostResetOperation.UpdateWorkflowOptions,
+) -> None:
+    """Options, and the mask that says which of them are meant."""
+    if not change.HasField("update_mask"):
+        raise InvalidArgument("UpdateMask is required")
+    if not change.HasField("workflow_execution_options"):
+        raise InvalidArgument("WorkflowExecutionOptions is required")
+    for path in change.update_mask.paths:
+        _check_path(path)
+    options = change.workflow_execution_options
+    checks.priority(options.priority)
+    if options.HasField("versioning_override"):
+        overrides.check(options.versioning_override, version_required=False)
 
 
 def _check_path(path: str) -> None:

@@ -9,6 +9,7 @@ from services.config import limits
 from services.errors import InvalidArgument
 from services.frontend import checks
 from services.frontend.backends import Backends
+from services.frontend.options import check_change
 from services.rpc import Call
 
 
@@ -30,6 +31,7 @@ class Resets:
         for operation in request.post_reset_operations:
             if not operation.HasField("update_workflow_options"):
                 _refuse_operation(operation.WhichOneof("variant"))
+            check_change(operation.update_workflow_options)
         return await self._history.reset_workflow_execution(call, request)
 
 

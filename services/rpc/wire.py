@@ -271,6 +271,7 @@ HISTORY: Final = _table(
         api.ResetWorkflowExecutionRequest,
         api.ResetWorkflowExecutionResponse,
         _execution("workflow_execution"),
+        timeout_s=LONG_S,  # a long history is copied
     ),
     _wire(
         "pause_activity",

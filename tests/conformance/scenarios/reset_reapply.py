@@ -1,7 +1,7 @@
 """Resets: what of later events the new run takes along."""
 
 import temporalio.api.workflowservice.v1 as api
-from temporalio.api.common.v1 import Header, Priority, RetryPolicy
+from temporalio.api.common.v1 import Callback, Header, Priority, RetryPolicy
 from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType, ResetReapplyType, WorkflowIdConflictPolicy
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.update.v1 import Acceptance, Rejection
@@ -320,19 +320,73 @@ async def reapply_from_retries(w: Wire) -> None:
 async def reset_with_operations(w: Wire) -> None:
     """What is to be done right after the reset: only options can be set."""
     await updates.idle_workflow(w)
-    options = PostResetOperation.UpdateWorkflowOptions(
-        workflow_execution_options=WorkflowExecutionOptions(priority=Priority(priority_key=2))
-    )
-    options.update_mask.paths.append("priority")
+    change = PostResetOperation.UpdateWorkflowOptions
+    priority = change(workflow_execution_options=WorkflowExecutionOptions(priority=Priority(priority_key=2)))
+    priority.update_mask.paths.append("priority")
+    override = change(workflow_execution_options=WorkflowExecutionOptions())
+    override.workflow_execution_options.versioning_override.auto_upgrade = True
+    override.update_mask.paths.append("versioning_override")
+    nothing = change(workflow_execution_options=WorkflowExecutionOptions())
+    nothing.update_mask.paths.append("versioning_override")
     cases = {
-        "signal": PostResetOperation(signal_workflow=PostResetOperation.SignalWorkflow(signal_name="after")),
-        "empty": PostResetOperation(),
-        "options": PostResetOperation(update_workflow_options=options),
+        "signal": [PostResetOperation(signal_workflow=PostResetOperation.SignalWorkflow(signal_name="after"))],
+        "empty": [PostResetOperation()],
+        "priority": [PostResetOperation(update_workflow_options=priority)],
+        "override": [PostResetOperation(update_workflow_options=override)],
+        "both": [PostResetOperation(update_workflow_options=each) for each in (priority, override)],
+        "nothing": [PostResetOperation(update_workflow_options=nothing)],
     }
-    for note, operation in cases.items():
-        request = reset_request(w, 4, Reset(request_id=note, post_reset_operations=[operation]))
+    for note, operations in cases.items():
+        request = reset_request(w, 4, Reset(request_id=note, post_reset_operations=operations))
         reply = await w.attempt(w.rpc.ResetWorkflowExecution, request, note=note)
         if reply is not None:
             w.transcript.ran(w.name, reply.run_id)
+            await w.describe()
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def reset_with_callbacks(w: Wire) -> None:
+    """Who is to be called back hears nothing of the run that is reset: the new one has the callback now."""
+    callback = Callback(nexus=Callback.Nexus(url="http://127.0.0.1:1/nobody"))
+    first = await w.start(Start(completion_callbacks=[callback]))
+    await w.turn(start_timer("minute", 60))
+    second = await reset(w, 4)
+    await w.describe(run_id=first)
+    await w.describe(run_id=second)
+
+
+def pause(w: Wire) -> api.PauseWorkflowExecutionRequest:
+    return api.PauseWorkflowExecutionRequest(
+        namespace=w.namespace, workflow_id=w.name, identity="client", reason="wait", request_id="pause"
+    )
+
+
+@scenario
+async def reset_of_a_paused_run(w: Wire) -> None:
+    """The point is before the pause: the new run is not paused, though the pause was not ended."""
+    await updates.idle_workflow(w)
+    await w.call(w.rpc.PauseWorkflowExecution, pause(w))
+    await w.signal()
+    first = await w.describe()
+    await reset(w, 4)
+    await w.describe(run_id=first.workflow_execution_info.execution.run_id)
+    await w.describe()
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def reset_after_a_pause(w: Wire) -> None:
+    """The point is after a pause that was ended."""
+    await updates.idle_workflow(w)
+    await w.call(w.rpc.PauseWorkflowExecution, pause(w))
+    await w.signal()
+    resume = api.UnpauseWorkflowExecutionRequest(
+        namespace=w.namespace, workflow_id=w.name, identity="client", reason="go on", request_id="unpause"
+    )
+    await w.call(w.rpc.UnpauseWorkflowExecution, resume)
+    task = await w.workflow_task()
+    await w.complete(task)
+    await reset(w, task.started_event_id + 1)
     await w.describe()
     await w.turn(complete_workflow())
