@@ -1,13 +1,11 @@
 """Runs in memory to rows in the store, and back. Entries of a run's maps are rows of their own."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-from google.protobuf.message import Message
+from collections.abc import Iterable
 
 from services.history.core.apply import Item
 from services.history.core.decision import Decision
 from services.history.core.run import Run
+from services.history.core.sizes import entries_bytes, entries_of
 from services.persistence import HistoryBatch, ItemKind, ItemWrite, RunRecord, RunWrite
 from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update
 
@@ -31,16 +29,7 @@ def run_write(run_id: str, stored_version: int, decision: Decision) -> RunWrite:
 
 def _item_writes(decision: Decision) -> Iterable[ItemWrite]:
     run = decision.run
-    maps: dict[Item, Mapping[Any, Message]] = {
-        Item.ACTIVITY: run.activities,
-        Item.TIMER: run.timers,
-        Item.CHILD: run.children,
-        Item.EXTERNAL_SIGNAL: run.signals,
-        Item.EXTERNAL_CANCEL: run.cancels,
-        Item.BUFFERED: run.buffered,
-        Item.UPDATE: run.updates,
-        Item.CALLBACK: run.callbacks,
-    }
+    maps = entries_of(run)
     for item, key in decision.changes:
         if item == Item.SIGNAL_REQUEST:
             yield ItemWrite(kind=ItemKind.SIGNAL_REQUEST, item_id=str(key), blob=PRESENT)
@@ -77,4 +66,5 @@ def run_of(record: RunRecord) -> Run:
                 run.callbacks[int(item_id)] = Callback.FromString(blob)
     run.buffered = dict(sorted(run.buffered.items()))
     run.callbacks = dict(sorted(run.callbacks.items()))
+    run.entries_bytes = entries_bytes(run)
     return run

@@ -56,7 +56,6 @@ from services.protos.run_pb2 import Task, WorkflowTask
 from services.rpc import MatchingClient
 from services.runtime import Chance, Clock
 
-ABORTED = "workflow update was aborted by closing workflow"
 CACHED_WORKFLOWS_MAX = 8096
 UNLESS_BEGUN = 1  # the stamp of a DELETE_RUN for a run that is stored, but may never begin
 
@@ -190,7 +189,10 @@ class Engine(Loading):
             decide(draft)
         except Rejection as rejection:
             raise await self.refusal(workflow, rejection) from None
-        await self.commit(workflow, entry, finish(draft))
+        decision = finish(draft)
+        await self.commit(workflow, entry, decision)
+        if decision.refused is not None:
+            raise service_error(decision.refused)
 
     async def refusal(self, workflow: WorkflowEntry, rejection: Rejection) -> ServiceError:
         """The API's error for a refusal, once it is sure that it does not come from the memory of an old owner."""
@@ -275,7 +277,7 @@ class Engine(Loading):
         if decision.batches or entry.run.info.task.started_event_id != before.info.task.started_event_id:
             entry.notify()
         if decision.outcomes or entry.updates:
-            self._tell_updates(entry, decision)
+            tell_updates(entry, before, decision)
         if not decision.run.is_open:
             self._abandon_queries(entry)
 
@@ -290,32 +292,6 @@ class Engine(Loading):
         if speculative and (old.kind != task.kind or old.scheduled_time_ns != task.scheduled_time_ns):
             shard.wake_at(_wake(entry.run, task.schedule_to_start_deadline_ns))
             shard.run_unstored(_task(entry.run, Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt))
-
-    def _tell_updates(self, entry: RunEntry, decision: Decision) -> None:
-        for update_id, outcome in decision.outcomes.items():
-            progress = entry.updates.get(update_id)
-            if progress is not None:
-                self._advance(progress, outcome)
-        if not decision.run.is_open:
-            for progress in entry.updates.values():
-                if progress.outcome is None:
-                    accepted = progress.stage == Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
-                    if not accepted:
-                        progress.aborted = ABORTED
-                    self._advance(progress, closed_outcome() if accepted else None)
-        for update_id in [u for u, progress in entry.updates.items() if not progress.waiters]:
-            if entry.updates[update_id].outcome is not None or entry.updates[update_id].aborted:
-                del entry.updates[update_id]
-
-    @staticmethod
-    def _advance(progress: UpdateProgress, outcome: UpdateOutcome | None) -> None:
-        progress.outcome = outcome
-        progress.stage = (
-            Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
-            if outcome is None
-            else Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
-        )
-        progress.advance()
 
     @staticmethod
     def _abandon_queries(entry: RunEntry) -> None:

@@ -69,8 +69,17 @@ class Verdict:
 
 async def judge(scenarios: Iterable[Scenario], servers: Sequence[str]) -> AsyncIterator[Verdict]:
     """Start the servers, run the scenarios on all of them, and yield verdicts as they come."""
+    chosen = list(scenarios)
+    for tight in (False, True):
+        group = [scenario for scenario in chosen if scenario.tight == tight]
+        if group:
+            async for verdict in _judge(group, servers, tight=tight):
+                yield verdict
+
+
+async def _judge(scenarios: Iterable[Scenario], servers: Sequence[str], *, tight: bool) -> AsyncIterator[Verdict]:
     async with AsyncExitStack() as stack:
-        channels = await asyncio.gather(*(stack.enter_async_context(serve(kind)) for kind in servers))
+        channels = await asyncio.gather(*(stack.enter_async_context(serve(kind, tight=tight)) for kind in servers))
         places = asyncio.Semaphore(AT_ONCE_MAX)
 
         async def run(scenario: Scenario) -> Verdict:

@@ -71,10 +71,12 @@ OPAQUE = {
 # Repeated field (message.field) -> why its entries come in any order; they are shown sorted.
 UNORDERED = {
     "DescribeWorkflowExecutionResponse.callbacks": "entries of a map",
+    "WorkflowExecutionStartedEventAttributes.completion_callbacks": "entries of a map, in runs that follow others",
 }
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")  # of a listener of the scenario's own
+_TRANSACTION = re.compile(r"(?<=transaction size of )\d+(?= bytes)")  # in the server's own encoding
 _MASKED = re.compile(r"(?<=please retry \()[0-9a-f]{8}(?=\))")  # hash of an internal error's text
 
 
@@ -87,7 +89,7 @@ class Normaliser:
     def text(self, value: str) -> str:
         """The text with each UUID replaced by its number in order of appearance."""
         numbered = _UUID.sub(lambda found: self._ids.setdefault(found[0], f"uuid-{len(self._ids) + 1}"), value)
-        return _MASKED.sub("<hash>", _PORT.sub("<port>", numbered))
+        return _MASKED.sub("<hash>", _TRANSACTION.sub("<size>", _PORT.sub("<port>", numbered)))
 
     def lines(self, message: Message, indent: str = "") -> Iterator[str]:
         """One line a field, in field order, nested messages indented."""

@@ -17,6 +17,7 @@ class Scenario:
     name: str
     subject: str
     body: Body
+    tight: bool = False  # told to servers whose limits are low enough to reach
 
 
 _registered: dict[str, Scenario] = {}
@@ -24,10 +25,19 @@ _registered: dict[str, Scenario] = {}
 
 def scenario(body: Body) -> Body:
     """Register a scenario under its function's name; two of one name are a mistake."""
+    return _register(body, tight=False)
+
+
+def tight_scenario(body: Body) -> Body:
+    """The same for servers with the limits of `servers.TIGHT_CONFIG`."""
+    return _register(body, tight=True)
+
+
+def _register(body: Body, *, tight: bool) -> Body:
     name = getattr(body, "__name__", "")
     if name in _registered:
         raise ValueError(f"two scenarios are called {name}")
-    _registered[name] = Scenario(name, body.__module__.rpartition(".")[2], body)
+    _registered[name] = Scenario(name, body.__module__.rpartition(".")[2], body, tight)
     return body
 
 

@@ -39,9 +39,9 @@ UNHANDLED = Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a completion did. `error` is answered to the worker after the decision (if any) is committed."""
+    """What a completion did. `error` is answered to the worker after the decision is committed."""
 
-    decision: Decision | None
+    decision: Decision
     error: Rejection | None = None
     new_task_started: bool = False  # the next workflow task travels in the reply
     eager_activities: tuple[int, ...] = ()  # scheduled event ids of activities that travel in the reply
@@ -116,7 +116,7 @@ def _worker_can_forget(run: Run, task: WorkflowTask, request: RespondWorkflowTas
     """A worker rolls back the bare task events; more only if it says that it can, and not many."""
     between = task.scheduled_event_id - run.info.previous_started_event_id
     able = request.capabilities.discard_speculative_workflow_task_with_events
-    return between == BARE_TASK_DISTANCE or (able and between <= DISCARDED_EVENTS_MAX)
+    return between == BARE_TASK_DISTANCE or (able and between <= BARE_TASK_DISTANCE + DISCARDED_EVENTS_MAX)
 
 
 def _drop_speculative(run: Run, given: Given, request: RespondWorkflowTaskCompletedRequest) -> Completed:
@@ -148,12 +148,13 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
     _keep_stickiness(draft, request)
     _take_commands(draft, request, completion)
     if not draft.run.is_open:
-        return Completed(decision=finish(draft))
+        return Completed(decision=finish(draft))  # (one that is closed is never too large)
     reject_unanswered(draft, may_come_later=request.force_create_new_workflow_task)
     _schedule_next(draft, task, request)
     started = _start_next(draft, request)
     eager = tuple(sorted(_started_eagerly(run, draft)))
-    return Completed(decision=finish(draft), new_task_started=started, eager_activities=eager)
+    decision = finish(draft)
+    return Completed(decision=decision, error=decision.refused, new_task_started=started, eager_activities=eager)
 
 
 def _started_eagerly(run: Run, draft: Draft) -> Iterable[int]:
@@ -202,13 +203,12 @@ def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, c
         if command.command_type in CLOSING:
             if not draft.run.is_open:
                 continue
-            while messages:
-                take_message(draft, messages.pop(next(iter(messages))))
             if draft.run.buffered.keys() & unseen:
                 raise BadCommand(UNHANDLED, "UnhandledCommand")
         DECIDE[command.command_type](draft, command, completion)
-    for message in messages.values():
-        take_message(draft, message)
+    if draft.run.is_open:
+        for message in messages.values():
+            take_message(draft, message)
 
 
 def _referenced(messages: dict[str, ProtocolMessage], command: Command) -> ProtocolMessage:
@@ -263,6 +263,9 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     """The task fails. Of a row of failures only the first is written; later ones wait for the task's time-out."""
     name = cause_name(bad.cause)
     error = invalid(name if bad.cause == UNHANDLED else f"{name}: {bad.message}")
+    draft = Draft(run, given)
+    draft.run.admitted.clear()
+    draft.updates_failed = True
     if run.info.task.attempt > 1 and bad.cause != UNHANDLED:
         return Completed(decision=None, error=error)
     draft = Draft(run, given)

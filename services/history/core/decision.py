@@ -8,6 +8,7 @@ from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
 from temporalio.api.update.v1 import Outcome
 
 from services.history.core.apply import Item
+from services.history.core.rejection import Rejection
 from services.history.core.run import Run
 from services.protos.run_pb2 import Task
 
@@ -23,6 +24,8 @@ class Limits:
     history_events_suggest: int = 4096
     history_bytes_max: int = 50 * 1024 * 1024
     history_bytes_suggest: int = 4 * 1024 * 1024
+    state_bytes_max: int = 8 * 1024 * 1024
+    transaction_bytes_max: int = 4 * 1024 * 1024
     activities_pending_max: int = 2000
     children_pending_max: int = 2000
     external_signals_pending_max: int = 2000
@@ -31,6 +34,7 @@ class Limits:
     buffered_events_max: int = 100
     buffered_bytes_max: int = 2 * 1024 * 1024
     updates_in_flight_max: int = 10
+    updates_bytes_max: int = 20 * 1024 * 1024
     updates_max: int = 2000
     activity_failure_bytes_max: int = 4 * 1024
     task_timeout_default_ns: int = 10_000_000_000
@@ -90,4 +94,6 @@ class Decision:
     changes: frozenset[tuple[Item, int | str]] = frozenset()
     tasks: tuple[Task, ...] = ()
     successor: "Decision | None" = None
+    refused: Rejection | None = None  # the input was too much for the run: it was ended instead
     outcomes: Mapping[str, Outcome | None] = field(default_factory=dict)  # answered updates; None: accepted so far
+    updates_failed: bool = False  # those that were not accepted before: the worker's answer was refused

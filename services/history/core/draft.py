@@ -29,6 +29,7 @@ from services.history.core.apply import BUFFERED, Changes, Item, apply
 from services.history.core.deadlines import activity_deadline, deadlines, earliest, run_deadline, task_deadline
 from services.history.core.decision import Batch, Decision, Given
 from services.history.core.run import Run, copy_of
+from services.history.core.sizes import changed_bytes
 from services.history.core.times import duration, timestamp
 from services.protos.run_pb2 import Buffered, RunInfo, Task, WorkflowTask
 
@@ -52,6 +53,15 @@ NEVER_BUFFERED = {
     WorkflowTaskTimedOutEventAttributes,
 }
 
+# Workflows are not told of these.
+IGNORABLE = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED,
+    }
+)
+
 # What a flush writes last: ends of activities and of children. (events_commands.md section 3)
 ENDINGS = frozenset(
     getattr(EventType, f"EVENT_TYPE_{name}")
@@ -73,11 +83,13 @@ class Draft:
     """Builds one `Decision`. The run it was made from stays as it was."""
 
     def __init__(self, run: Run, given: Given) -> None:
+        self.base = run
         self.run = run.fork()
         self.given = given
         self.changes: Changes = set()
         self.tasks: list[Task] = []
         self.outcomes: dict[str, Outcome | None] = {}  # of updates that were answered; None: accepted so far
+        self.updates_failed = False  # those that were not accepted before: the worker's answer was refused
         self.successor: Decision | None = None
         self._batches: list[list[HistoryEvent]] = [[]]
         self._rearm = False
@@ -128,6 +140,7 @@ class Draft:
             event_type=event_type,
             user_metadata=user_metadata,
             links=links,
+            worker_may_ignore=event_type in IGNORABLE,
             **fields,
         )
         if event_id == BUFFERED:
@@ -238,6 +251,7 @@ class Draft:
         assert task.scheduled_event_id == self.info.next_event_id, "a transient workflow task's place was taken"
         self._append(task_scheduled_event(self.info, task))
         self.info.task.scheduled_written = True
+        self.info.backoff_deadline_ns = 0
 
     def _write_started(self, task: WorkflowTask) -> None:
         assert task.started_event_id == self.info.next_event_id, "a started workflow task's place was taken"
@@ -277,6 +291,11 @@ class Draft:
 
     # The end.
 
+    @property
+    def entries_bytes(self) -> int:
+        """What the entries of the run's maps take in the store."""
+        return self.base.entries_bytes + changed_bytes(self.base, self.run, self.changes)
+
     def decision(self) -> Decision:
         """Everything, as one transaction."""
         info = self.info
@@ -289,6 +308,7 @@ class Draft:
             info.state_transitions += 1
             if self.run.is_open:
                 self._arm()
+        self.run.entries_bytes = self.entries_bytes
         batches = tuple(_batch(events) for events in self._batches if events)
         info.history_bytes += sum(len(batch.blob) for batch in batches)
         return Decision(
@@ -299,6 +319,7 @@ class Draft:
             tasks=tuple(self.tasks),
             successor=self.successor,
             outcomes=self.outcomes,
+            updates_failed=self.updates_failed,
         )
 
     def _arm(self) -> None:

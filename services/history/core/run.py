@@ -48,6 +48,7 @@ class Run:
     updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
     callbacks: dict[int, Callback] = field(default_factory=dict)  # by number, from 1 on
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
+    entries_bytes: int = 0  # what the entries of all maps take in the store
     closing: bool = False  # volatile: the last workflow task tried to close the run over what it had not seen
     build_id: str | None = None  # whose last completion is in the search attributes; None: look
 
@@ -84,6 +85,7 @@ class Run:
             self.updates.copy(),
             self.callbacks.copy(),
             self.admitted.copy(),
+            self.entries_bytes,
             self.closing,
             self.build_id,
         )

@@ -75,10 +75,8 @@ def test_callbacks_attached_while_a_worker_is_at_it_are_there_at_once() -> None:
     shell.crash()
     assert states(shell) == ["STANDBY"]
     check(shell)
-    shell.poll("again")
-    shell.complete(shell.token(), c.record_marker())
+    shell.complete(token, c.record_marker())
     assert states(shell) == ["STANDBY"]
-    assert token
     check(shell)
 
 

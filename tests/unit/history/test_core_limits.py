@@ -11,12 +11,14 @@ from tests.unit.history.invariants import check
 from tests.unit.history.shell import Shell
 
 
-def test_a_history_of_too_many_events_ends_the_run() -> None:
+def test_what_would_make_a_history_too_long_is_not_taken_and_ends_the_run() -> None:
     shell = Shell(limits=Limits(history_events_max=10)).begin()
     shell.work(*[c.record_marker()] * 6)
     assert shell.run.is_open
-    shell.signal()
-    assert shell.types()[-1] == "WorkflowExecutionTerminated"
+    decision = shell.signal()
+    assert decision.refused is not None
+    assert decision.refused.reason == Reason.INVALID_ARGUMENT
+    assert shell.types()[-2:] == ["MarkerRecorded", "WorkflowExecutionTerminated"]
     assert shell.last("workflow_execution_terminated").reason == "Workflow history count exceeds limit."
     check(shell)
 
@@ -24,7 +26,9 @@ def test_a_history_of_too_many_events_ends_the_run() -> None:
 def test_a_history_of_too_many_bytes_ends_the_run() -> None:
     shell = Shell(limits=Limits(history_bytes_max=2000)).begin()
     shell.work(c.record_marker("x" * 2000))
+    assert shell.run.is_open, "what made it too large is taken"
     shell.signal()
+    assert "WorkflowExecutionSignaled" not in shell.types()
     assert shell.last("workflow_execution_terminated").reason == "Workflow history size exceeds limit."
     check(shell)
 
@@ -34,9 +38,59 @@ def test_a_run_that_ends_for_its_size_fails_the_task_a_worker_has() -> None:
     shell.poll()
     shell.signal()
     shell.signal()
-    assert shell.types()[-4:-1].count("WorkflowExecutionSignaled") == 2
+    assert shell.run.is_open, "what waited for the task is written without being asked"
+    shell.signal()
+    assert shell.types().count("WorkflowExecutionSignaled") == 2
     assert not shell.run.is_open
     check(shell)
+
+
+def test_a_completion_that_is_too_long_ends_the_run_and_is_told_so() -> None:
+    shell = Shell(limits=Limits(history_events_max=10)).begin()
+    completed = shell.work(*[c.record_marker()] * 7)
+    assert completed.error is not None
+    assert completed.error.message == "Workflow history count exceeds limit."
+    assert shell.types()[3:] == ["WorkflowTaskFailed", "WorkflowExecutionTerminated"]
+    check(shell)
+
+
+def test_a_completion_that_closes_the_run_is_never_too_long() -> None:
+    shell = Shell(limits=Limits(history_events_max=5, transaction_bytes_max=10)).begin()
+    assert shell.work(*[c.record_marker()] * 7, c.complete_workflow()).error is None
+    assert shell.types()[-1] == "WorkflowExecutionCompleted"
+
+
+def test_too_large_a_transaction_ends_the_run() -> None:
+    shell = Shell(limits=Limits(transaction_bytes_max=1000)).begin()
+    completed = shell.work(c.record_marker("x" * 1000))
+    assert completed.error is not None
+    assert completed.error.message.startswith("transaction size of ")
+    assert completed.error.message.endswith(" exceeds limit of 1000 bytes")
+    assert shell.last("workflow_execution_terminated").reason == "Transaction size exceeds limit."
+    check(shell)
+
+
+def test_too_large_a_state_ends_the_run() -> None:
+    shell = Shell(limits=Limits(state_bytes_max=2000)).begin()
+    shell.work(c.start_timer("x" * 900), c.start_timer("y" * 500))
+    shell.crash()
+    assert shell.run.is_open
+    shell.signal()
+    shell.work(c.cancel_timer("x" * 900), c.start_timer("z" * 900))
+    assert shell.run.is_open, "what is gone does not count"
+    shell.signal()
+    completed = shell.work(c.start_timer("a" * 900))
+    assert completed.error is not None
+    assert completed.error.message == "Workflow mutable state size exceeds limit."
+    check(shell)
+
+
+def test_updates_that_wait_are_limited_by_their_size() -> None:
+    shell = Shell(limits=Limits(updates_bytes_max=60)).begin()
+    shell.update("a")
+    shell.update("b")
+    with pytest.raises(Rejection, match=r"limit on total payload size of in-flight updates has been reached .60 bytes"):
+        shell.update("c" * 30)
 
 
 @pytest.mark.parametrize(
