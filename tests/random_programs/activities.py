@@ -76,7 +76,9 @@ def random_activity(flow: Flow, dice: Random) -> tuple[str, Command]:
     """A new activity's id and the command that schedules it."""
     kind = dice.choice(list(KINDS))
     activity_id = flow.new_id(kind)
-    return activity_id, schedule_activity(activity_id, queue_of(flow, activity_id), KINDS[kind])
+    change = Schedule(start_to_close_timeout=seconds(200))
+    change.MergeFrom(KINDS[kind])
+    return activity_id, schedule_activity(activity_id, queue_of(flow, activity_id), change)
 
 
 def workable(flow: Flow) -> list[PendingActivityInfo]:

@@ -189,6 +189,9 @@ async def describe(_: Story, flow: Flow, __: Random | None = None) -> None:
     seen = await flow.w.describe()
     seen.pending_activities.sort(key=lambda activity: activity.activity_id)
     seen.pending_children.sort(key=lambda child: child.initiated_id)
+    info = seen.workflow_execution_info
+    if not info.auto_reset_points.points:
+        info.ClearField("auto_reset_points")  # empty or absent, as the run was started (by an update or not)
 
 
 async def read_back(_: Story, flow: Flow, dice: Random) -> None:
