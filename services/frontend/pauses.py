@@ -18,22 +18,20 @@ class Pauses:
     async def pause_workflow_execution(
         self, call: Call, request: api.PauseWorkflowExecutionRequest
     ) -> api.PauseWorkflowExecutionResponse:
-        self._check(call, request)
+        if not self._config.get(limits.ENABLE_WORKFLOW_PAUSE, call.namespace):
+            raise Unimplemented(f"workflow pause is not enabled for namespace: {call.namespace}")
+        self._check(request)
         await self._history.pause_workflow_execution(call, request)
         return api.PauseWorkflowExecutionResponse()
 
     async def unpause_workflow_execution(
         self, call: Call, request: api.UnpauseWorkflowExecutionRequest
     ) -> api.UnpauseWorkflowExecutionResponse:
-        self._check(call, request)
+        self._check(request)  # (what was paused may go on where that is not enabled any more)
         await self._history.unpause_workflow_execution(call, request)
         return api.UnpauseWorkflowExecutionResponse()
 
-    def _check(
-        self, call: Call, request: api.PauseWorkflowExecutionRequest | api.UnpauseWorkflowExecutionRequest
-    ) -> None:
-        if not self._config.get(limits.ENABLE_WORKFLOW_PAUSE, call.namespace):
-            raise Unimplemented(f"workflow pause is not enabled for namespace: {call.namespace}")
+    def _check(self, request: api.PauseWorkflowExecutionRequest | api.UnpauseWorkflowExecutionRequest) -> None:
         id_max = self._config.get(limits.MAX_ID_LENGTH)
         for value, what in (
             (request.reason, "reason"),

@@ -167,6 +167,7 @@ def _tell(error: Exception, count: int) -> None:
 NOT_LISTED: Final = (
     "most_recent_worker_version_stamp",
     "auto_reset_points",
+    "versioning_info",
     "first_run_id",
     "parent_namespace_id",
     "priority",

@@ -229,6 +229,14 @@ async def test_counts_by_status(store: Store) -> None:
     assert sorted(await listed(store, "GROUP BY ExecutionStatus")) == ["a", "b", "c"]
 
 
+async def test_a_paused_run_is_open(store: Store) -> None:
+    await store.upsert_visibility([visible("a"), visible("b"), visible("c", close=5)])
+    await store.upsert_visibility([replace(visible("a", version=2), status=8)])
+    assert await listed(store, "ExecutionStatus = 'Paused'") == ["a"]
+    assert await listed(store, "ExecutionStatus = 'Running'") == ["b"]
+    assert await listed(store, "ExecutionStatus = 'Completed'") == ["c"]
+
+
 async def test_a_bad_filter_is_refused(store: Store) -> None:
     expected = r"^invalid query: malformed SQL query: syntax error at position 40$"
     with pytest.raises(InvalidQuery, match=expected):

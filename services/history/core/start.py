@@ -67,11 +67,13 @@ def drop_nothings(
     start: WorkflowExecutionStartedEventAttributes | StartChildWorkflowExecutionInitiatedEventAttributes,
 ) -> None:
     """Leaves out what a memo or search attributes say that they have not."""
-    for name, fields in (("memo", start.memo.fields), ("search_attributes", start.search_attributes.indexed_fields)):
+    for fields in (start.memo.fields, start.search_attributes.indexed_fields):
         for key in [key for key, payload in fields.items() if is_nothing(payload)]:
             del fields[key]
-        if not fields:
-            start.ClearField(name)
+    if not start.memo.fields:
+        start.ClearField("memo")
+    if not start.search_attributes.indexed_fields:
+        start.ClearField("search_attributes")
 
 
 def started_attributes(
@@ -160,7 +162,7 @@ def following_attributes(
     if backoff is not None:
         started.first_workflow_task_backoff.CopyFrom(backoff)
     _forget_indexed(started)
-    _take_options(draft, started)
+    _take_options(info, started)
     started.ClearField("continued_failure")
     started.ClearField("completion_callbacks")
     if initiator != ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE:
@@ -181,10 +183,14 @@ def _forget_indexed(started: WorkflowExecutionStartedEventAttributes) -> None:
             started.ClearField("search_attributes")
 
 
-def _take_options(draft: Draft, started: WorkflowExecutionStartedEventAttributes) -> None:
-    """The next run has the priority that this one came to have. To upgrade is for each run to be told anew."""
-    started.ClearField("priority")
-    copy_fields(draft.info, started, ("priority",))
+def _take_options(info: RunInfo, started: WorkflowExecutionStartedEventAttributes) -> None:
+    """A run that continues as new has the next one begin with the priority that it came to have; a retry has not.
+
+    To upgrade is for each run to be told anew.
+    """
+    if started.initiator == ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW:
+        started.ClearField("priority")
+        copy_fields(info, started, ("priority",))
     if not started.versioning_override.HasField("pinned"):
         started.ClearField("versioning_override")
 

@@ -2,8 +2,11 @@
 
 import temporalio.api.workflowservice.v1 as api
 from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes
-from temporalio.api.common.v1 import Priority, WorkerVersionStamp
+from temporalio.api.command.v1 import (
+    ScheduleActivityTaskCommandAttributes,
+    StartChildWorkflowExecutionCommandAttributes,
+)
+from temporalio.api.common.v1 import Priority, RetryPolicy, WorkerVersionStamp
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.enums.v1 import EventType, VersioningBehavior
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
@@ -11,9 +14,12 @@ from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOpti
 from tests.conformance.commands import (
     complete_workflow,
     continue_in_a_second,
+    fail_workflow,
     schedule_activity,
+    seconds,
     start_child,
 )
+from tests.conformance.pausing import pause, unpause
 from tests.conformance.registry import scenario
 from tests.conformance.wire import Wire, over
 
@@ -321,3 +327,70 @@ async def options_which_mistake_first(w: Wire) -> None:
     await w.terminate()
     await update(w, "closed, pinned", change(w, "versioning_override", bad))
     await update(w, "closed, a part", change(w, "versioning_override.behavior", bad))
+
+
+@scenario
+async def options_of_paused_run(w: Wire) -> None:
+    """Options change while the run is paused; nothing else happens."""
+    await w.start()
+    await w.turn()
+    await pause(w)
+    await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
+    await w.describe()
+    await unpause(w)
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def options_of_delayed_run(w: Wire) -> None:
+    """A change does not hasten a run that waits for its first task."""
+    await w.start(Start(workflow_start_delay=seconds(1)))
+    await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
+    await w.event(EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+
+
+@scenario
+async def options_listed(w: Wire) -> None:
+    """Lists show options, and find runs by what their override says."""
+    await w.start(Start(versioning_override=AUTO, priority=URGENT))
+    query = f"WorkflowId = '{w.id()}' AND TemporalWorkflowVersioningBehavior = 'AutoUpgrade'"
+    request = api.ListWorkflowExecutionsRequest(namespace=w.namespace, query=query)
+    await w.until(w.rpc.ListWorkflowExecutions, request, lambda reply: len(reply.executions) == 1)
+    await update(w, "none", change(w, "versioning_override", WorkflowExecutionOptions()))
+    request.query = f"WorkflowId = '{w.id()}' AND TemporalWorkflowVersioningBehavior IS NULL"
+    await w.until(w.rpc.ListWorkflowExecutions, request, lambda reply: len(reply.executions) == 1)
+
+
+@scenario
+async def options_of_activity(w: Wire) -> None:
+    """An activity's priority is filled in from its workflow's, field by field, when a worker gets it."""
+    await w.start(Start(priority=URGENT))
+    own = ScheduleActivityTaskCommandAttributes(priority=Priority(priority_key=4))
+    await w.turn(schedule_activity("a", w.queue, own))
+    await w.describe()
+    await update(
+        w, "other", change(w, "priority.fairness_key", WorkflowExecutionOptions(priority=Priority(fairness_key="new")))
+    )
+    await w.activity_task()
+
+
+@scenario
+async def options_of_retry(w: Wire) -> None:
+    """The run that retries a failed one has its options."""
+    await w.start(
+        Start(versioning_override=AUTO, retry_policy=RetryPolicy(maximum_attempts=2, initial_interval=seconds(0.1)))
+    )
+    await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
+    await w.turn(fail_workflow())
+    await w.describe()
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def options_of_cron(w: Wire) -> None:
+    """So has the next run of a cron schedule."""
+    await w.start(Start(versioning_override=AUTO, cron_schedule="@every 1s"))
+    await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
+    await w.turn(complete_workflow())
+    await w.describe()
+    await w.terminate()

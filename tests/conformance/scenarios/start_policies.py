@@ -3,11 +3,19 @@
 from itertools import product
 
 import temporalio.api.workflowservice.v1 as api
-from temporalio.api.common.v1 import Link, Priority
+from temporalio.api.common.v1 import Link, Priority, RetryPolicy
 from temporalio.api.enums.v1 import EventType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.workflow.v1 import OnConflictOptions, VersioningOverride
 
-from tests.conformance.commands import complete_workflow, continue_in_a_second, payloads, seconds
+from tests.conformance.commands import (
+    cancel_workflow,
+    complete_workflow,
+    continue_in_a_second,
+    fail_workflow,
+    payloads,
+    seconds,
+)
 from tests.conformance.registry import scenario
 from tests.conformance.scenarios.options import AUTO, OLD_AUTO, OLD_PINNED, PIN, PINNED, Pinned
 from tests.conformance.scenarios.start import CONFLICT, REUSE
@@ -380,3 +388,97 @@ async def start_override_survives_reuse(w: Wire) -> None:
     await w.turn(complete_workflow())
     await w.start(Start(request_id="second"))
     await w.describe()
+
+
+@scenario
+async def policies_many_attached(w: Wire) -> None:
+    """How many requests a run can be attached to."""
+    await w.start()
+    await w.turn()
+    for number in range(30):
+        change = Start(
+            request_id=f"request {number}",
+            workflow_id_conflict_policy=USE_EXISTING,
+            on_conflict_options=OnConflictOptions(attach_request_id=True),
+        )
+        await try_start(w, change, str(number))
+    await w.describe()
+
+
+@scenario
+async def policies_request_of_a_signal(w: Wire) -> None:
+    """The request id of a signal is not that of a start."""
+    await w.start()
+    await w.signal(api.SignalWorkflowExecutionRequest(request_id="signal"))
+    await try_start(w, Start(request_id="signal"), "the signal's")
+    await w.describe()
+
+
+@scenario
+async def policies_signal_with_start_of_started(w: Wire) -> None:
+    """A signal-with-start with the request id of the start that made the run signals it."""
+    await w.start()
+    await try_signal_with_start(w, SignalWithStart(request_id="start"), "the start's")
+
+
+@scenario
+async def policies_signal_with_start_repeated_after_close(w: Wire) -> None:
+    """Is a signal-with-start taken twice if the run that it made has closed?"""
+    await try_signal_with_start(w, note="first")
+    await w.turn(complete_workflow())
+    await try_signal_with_start(w, note="repeated")
+
+
+@scenario
+async def policies_terminate_by_signal_with_start(w: Wire) -> None:
+    """A signal-with-start may replace the running workflow."""
+    await w.start()
+    await w.workflow_task()
+    await try_signal_with_start(w, SignalWithStart(workflow_id_conflict_policy=TERMINATE))
+
+
+@scenario
+async def policies_terminate_by_signal_with_start_repeated(w: Wire) -> None:
+    """Does a repetition replace the run that the first one made?"""
+    await w.start()
+    change = SignalWithStart(workflow_id_conflict_policy=TERMINATE)
+    await try_signal_with_start(w, change, "first")
+    await try_signal_with_start(w, change, "repeated")
+
+
+@scenario
+async def policies_start_with_cron_running(w: Wire) -> None:
+    """A cron workflow that waits for its slot runs."""
+    await w.start(Start(cron_schedule="0 0 1 1 *"))
+    await try_start(w, Start(request_id="2"), "fail")
+    await try_start(w, Start(request_id="3", workflow_id_conflict_policy=USE_EXISTING), "use existing")
+    await try_signal_with_start(w, note="signal")
+    await w.describe()
+
+
+@scenario
+async def delay_cron_and_cancel(w: Wire) -> None:
+    """A request to cancel makes the first task of a cron workflow at once."""
+    await w.start(Start(cron_schedule="0 0 1 1 *"))
+    await w.call(w.rpc.RequestCancelWorkflowExecution, w.cancel_request())
+    await w.describe()
+    await w.turn(cancel_workflow())
+
+
+@scenario
+async def delay_with_retry(w: Wire) -> None:
+    """A retry waits for its back-off, not for the delay of the start."""
+    policy = RetryPolicy(maximum_attempts=2, initial_interval=seconds(0.2))
+    await w.start(Start(workflow_start_delay=seconds(1), retry_policy=policy))
+    await w.turn(fail_workflow())
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def delay_and_query(w: Wire) -> None:
+    """A query before the first task is refused."""
+    await w.start(Start(workflow_start_delay=seconds(60)))
+    query = api.QueryWorkflowRequest(
+        namespace=w.namespace, execution=w.execution(), query=WorkflowQuery(query_type="q")
+    )
+    await w.attempt(w.rpc.QueryWorkflow, query)
