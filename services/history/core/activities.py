@@ -229,7 +229,7 @@ def _back_off(draft: Draft, activity: Activity, failure: Failure, backoff_ns: in
 
 
 def begin_again(draft: Draft, activity: Activity, at_ns: int) -> None:
-    """An operator has the activity, a copy that no worker has, dispatched at that time, whatever it waited for."""
+    """An operator has the activity (a copy; no worker has it) dispatched at that time, whatever it waited for."""
     activity.stamp += 1
     activity.ClearField("last_failure")
     activity.scheduled_time_ns = at_ns
@@ -237,10 +237,10 @@ def begin_again(draft: Draft, activity: Activity, at_ns: int) -> None:
     activity.current_retry_interval_ns = 0
     if activity.backing_off:
         activity.current_retry_interval_ns = at_ns - activity.last_attempt_complete_time_ns
-    activity.held = draft.run.is_paused
+    activity.held = False  # a pause of the run does not matter either
     _end_reset(activity)
     put(draft, activity)
-    if not (activity.backing_off or activity.held):
+    if not activity.backing_off:
         draft.push(Task.PUSH_ACTIVITY_TASK, activity.scheduled_event_id, activity.stamp)
 
 
