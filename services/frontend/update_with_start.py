@@ -50,10 +50,10 @@ class UpdateWithStart:
         try:
             _check_namespace(call, start.namespace)
             present = {field.name for field, _ in start.ListFields()}
+            await self._rules.start(start, call.namespace_id)
             for field, text in _FORBIDDEN_IN_START:
                 if field in present:
                     raise InvalidArgument(text)
-            await self._rules.start(start, call.namespace_id)
         except ServiceError as error:
             return error
         return None

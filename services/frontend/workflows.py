@@ -97,6 +97,8 @@ class Workflows:
         if not update.input.name:
             raise InvalidArgument("Update name is not set on request.")
         stage = request.wait_policy.lifecycle_stage
+        if not stage:
+            request.wait_policy.lifecycle_stage = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
         if stage == Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED:
             raise PermissionDenied(
                 "UpdateWorkflowExecution issued asynchronously and waiting on update admitted is not supported."

@@ -12,6 +12,7 @@ from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.update.v1 import Outcome
 
 from services.history.core.decision import Batch
+from services.history.core.rejection import Rejection
 from services.history.core.run import Run
 from services.persistence import CurrentRecord
 from services.rpc import shard_id_of
@@ -36,7 +37,8 @@ class UpdateProgress:
 
     stage: Stage.ValueType = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
     outcome: Outcome | None = None
-    aborted: str = ""  # why the update came to nothing: the run closed before it was accepted
+    aborted: Rejection | None = None  # why the update came to nothing before it was accepted
+    given_up: bool = False  # whoever waits is told how far it has come, though it is not where they want it
     lost: bool = False  # memory of the run was given up: only what is stored of the update is still true
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
 

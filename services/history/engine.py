@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from temporalio.api.common.v1 import SearchAttributes
 from temporalio.api.enums.v1 import ResourceExhaustedCause
-from temporalio.api.update.v1 import Outcome as UpdateOutcome
 
 from services import cron
 from services.config import DynamicConfig
@@ -23,18 +22,18 @@ from services.errors import (
     Unavailable,
     WorkflowNotReady,
 )
-from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowCache, WorkflowEntry
+from services.history.cache import RunEntry, WorkflowCache, WorkflowEntry
 from services.history.codec import run_write
 from services.history.core.decision import Decision, Given, Limits
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.rejection import Reason, Rejection
 from services.history.core.run import Run
-from services.history.core.updates import closed_outcome
 from services.history.limits import read_limits
 from services.history.loading import Loading
 from services.history.metrics import HistoryMetrics
 from services.history.outbox import Key
+from services.history.progress import tell_updates
 from services.history.shard import Shard, WriteUnknown
 from services.history.shards import Shards
 from services.history.waits import uninterrupted

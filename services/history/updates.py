@@ -10,12 +10,22 @@ from temporalio.api.update.v1 import Outcome, UpdateRef
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
-from services.errors import Aborted, MultiOperationFailed, NotFound, OwnershipLost, ServiceError, ShardOwnershipLost
+from services.errors import (
+    Aborted,
+    DeadlineExceeded,
+    MultiOperationFailed,
+    NotFound,
+    OwnershipLost,
+    ServiceError,
+    ShardOwnershipLost,
+    Unavailable,
+)
 from services.history.cache import RunEntry, Stage, UpdateProgress, WorkflowEntry
 from services.history.core.admitted import is_forgotten, is_known
 from services.history.core.updates import admit_update, closed_outcome
-from services.history.engine import ABORTED
-from services.history.links import update_link
+from services.history.engine import service_error
+from services.history.links import started_link, update_link
+from services.history.progress import ABORTED
 from services.history.room import Room
 from services.history.starts import Starts
 from services.history.waits import wait_for
@@ -80,7 +90,7 @@ class Updates(Room):
         await self._until(call, workflow, progress, wanted)
         self._forget(entry, update_id, progress)
         if progress.aborted:
-            raise self._aborted(entry, progress)
+            raise service_error(progress.aborted)
         info = entry.run.info
         return api.UpdateWorkflowExecutionResponse(
             update_ref=UpdateRef(
@@ -109,7 +119,7 @@ class Updates(Room):
             await self._until(call, workflow, progress, request.wait_policy.lifecycle_stage)
         self._forget(entry, ref.update_id, progress)
         if progress.aborted:
-            raise self._aborted(entry, progress)
+            raise service_error(progress.aborted)
         info = entry.run.info
         return api.PollWorkflowExecutionUpdateResponse(
             outcome=progress.outcome,
@@ -121,16 +131,22 @@ class Updates(Room):
         )
 
     async def _until(self, call: Call, workflow: WorkflowEntry, progress: UpdateProgress, wanted: int) -> None:
-        """Raises ShardOwnershipLost when the shard goes meanwhile: the update may be asked for again, by its id."""
+        """Returns early when the server's time for a long poll is over; raises DeadlineExceeded when the caller's is.
+
+        ShardOwnershipLost: the shard went meanwhile, and the update may be asked for again, by its id.
+        """
         interval_s = self.engine.config.get(limits.HISTORY_LONG_POLL, call.namespace).total_seconds()
         until = self.engine.clock.monotonic() + interval_s
+        impatient = call.deadline is not None and call.deadline < until
         if call.deadline is not None:
             until = min(until, call.deadline)
-        while progress.stage < wanted and not progress.aborted and not self.engine.draining:
+        while progress.stage < wanted and not (progress.aborted or progress.given_up or self.engine.draining):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             progress.waiters.add(waiter)
             try:
                 if not await wait_for(self.engine.clock, waiter, until):
+                    if impatient:
+                        raise DeadlineExceeded("context deadline exceeded")
                     return
             finally:
                 progress.waiters.discard(waiter)
@@ -139,15 +155,9 @@ class Updates(Room):
 
     @staticmethod
     def _forget(entry: RunEntry, update_id: str, progress: UpdateProgress) -> None:
-        over = progress.outcome is not None or bool(progress.aborted)
+        over = progress.outcome is not None or progress.aborted is not None
         if over and not progress.waiters and entry.updates.get(update_id) is progress:
             del entry.updates[update_id]
-
-    @staticmethod
-    def _aborted(entry: RunEntry, progress: UpdateProgress) -> ServiceError:
-        if entry.run.info.new_execution_run_id:
-            return Aborted("workflow update was aborted because the workflow continued in another run, please retry")
-        return NotFound(progress.aborted)
 
 
 def _outcome(event: HistoryEvent) -> Outcome:
@@ -164,23 +174,43 @@ class UpdateWithStart(Starts, Updates):
         update = request.operations[1].update_workflow
         workflow = self.engine.workflow(call.namespace_id, start.workflow_id)
         async with workflow.lock:
-            known = await self._run_that_knows(workflow, update.request.meta.update_id)
-            if known is not None:
-                entry = known
-                started = api.StartWorkflowExecutionResponse(run_id=entry.run.info.run_id, status=entry.run.info.status)
+            entry = await self._run_that_knows(workflow, update.request.meta.update_id)
+            known = entry is not None
+            if entry is not None:
+                started = self._known_reply(call, entry, update.request.meta.update_id)
             else:
-                started = await _or_failed(self.start_locked(workflow, call, start), failed=0)
-                entry = await self.engine.run(workflow, started.run_id)
-                if not started.started:
-                    started.first_execution_run_id = ""
+                started, entry = await self._start(workflow, call, start)
+            has_link = started.HasField("link")
             await _or_failed(self.admit(workflow, entry, update), failed=1)
-        updated = await _or_failed(self.wait(call, workflow, entry, update), failed=1)
-        if known is not None:
+        updated = await _or_failed(self.wait(call, workflow, entry, update), failed=1, other=None)
+        if known and not has_link:
             updated.ClearField("link")
         response = api.ExecuteMultiOperationResponse()
         response.responses.add().start_workflow.CopyFrom(started)
         response.responses.add().update_workflow.CopyFrom(updated)
         return response
+
+    async def _start(
+        self, workflow: WorkflowEntry, call: Call, start: api.StartWorkflowExecutionRequest
+    ) -> tuple[api.StartWorkflowExecutionResponse, RunEntry]:
+        """Starts the workflow unless it is there. A start that was made before, and whose run is over, fails."""
+        before = await self.engine.current(workflow)
+        started = await _or_failed(self.start_locked(workflow, call, start), failed=0)
+        entry = await self.engine.run(workflow, started.run_id)
+        if before is not None and before.run_id == started.run_id:
+            if not entry.run.is_open:
+                raise _failed(Unavailable("Workflow was not started: StartDeduped"), 0)
+            started.started, started.first_execution_run_id = False, ""
+        return started, entry
+
+    @staticmethod
+    def _known_reply(call: Call, entry: RunEntry, update_id: str) -> api.StartWorkflowExecutionResponse:
+        """Of the run that knows the update. Links are for those who are told how it goes on."""
+        info, update = entry.run.info, entry.run.updates.get(update_id)
+        reply = api.StartWorkflowExecutionResponse(run_id=info.run_id, status=info.status)
+        if entry.run.is_open and (update is None or not update.completed_event_id):
+            reply.link.CopyFrom(started_link(call.namespace, entry.run))
+        return reply
 
     async def _run_that_knows(self, workflow: WorkflowEntry, update_id: str) -> RunEntry | None:
         """The current run if the update was asked for before: then nothing is started."""
@@ -193,14 +223,20 @@ class UpdateWithStart(Starts, Updates):
 
 T = TypeVar("T")
 
+NOT_DONE = Aborted("Operation was aborted.")
 
-async def _or_failed(operation: Awaitable[T], *, failed: int) -> T:
+
+async def _or_failed(operation: Awaitable[T], *, failed: int, other: ServiceError | None = NOT_DONE) -> T:
     """Tells a failure of operation number `failed` as that of the whole, unless another host has to be asked."""
     try:
         return await operation
     except OwnershipLost:
         raise
     except ServiceError as error:
-        errors: list[ServiceError] = [Aborted("Operation was aborted."), Aborted("Operation was aborted.")]
-        errors[failed] = error
-        raise MultiOperationFailed("Update-with-Start could not be executed.", errors) from error
+        raise _failed(error, failed, other) from error
+
+
+def _failed(error: ServiceError, failed: int, other: ServiceError | None = NOT_DONE) -> MultiOperationFailed:
+    errors = [other, other]
+    errors[failed] = error
+    return MultiOperationFailed("Update-with-Start could not be executed.", errors)

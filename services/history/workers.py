@@ -8,7 +8,7 @@ from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import InvalidArgument, NotFound
-from services.history.cache import RunEntry, WorkflowEntry
+from services.history.cache import PendingQuery, RunEntry, WorkflowEntry
 from services.history.core import activities
 from services.history.core.commands import namespaces_named, search_attributes_set
 from services.history.core.completion import Completed, complete_task, report_failure, require_task
@@ -24,7 +24,7 @@ from services.protos.history_pb2 import (
     RecordActivityTaskStartedRequest,
     RecordWorkflowTaskStartedRequest,
 )
-from services.protos.run_pb2 import Activity, TaskToken
+from services.protos.run_pb2 import Activity, TaskToken, WorkflowTask
 from services.rpc import Call
 
 STICKY = 2  # temporalio.api.enums.v1.TaskQueueKind.TASK_QUEUE_KIND_STICKY
@@ -45,23 +45,35 @@ def parse_token(call: Call, blob: bytes) -> TaskToken:
     return token
 
 
-def answer_queries(entry: RunEntry, request: api.RespondWorkflowTaskCompletedRequest) -> None:
+def take_answers(entry: RunEntry, request: api.RespondWorkflowTaskCompletedRequest) -> dict[str, PendingQuery]:
+    """The queries that the worker has answered: what the completion does to its run is nothing to them any more."""
+    return {query_id: entry.queries.pop(query_id) for query_id in request.query_results if query_id in entry.queries}
+
+
+def give_answers(
+    entry: RunEntry, answered: dict[str, PendingQuery], request: api.RespondWorkflowTaskCompletedRequest
+) -> None:
     """Hands out the worker's answers. A query without one came too late for that task: it travels with the one that
     follows, and when none does, its caller has to look anew.
     """
-    task_follows = entry.run.is_open and entry.run.info.HasField("task")
-    for query_id, pending in list(entry.queries.items()):
-        result = request.query_results.get(query_id)
-        if result is None and task_follows:
-            continue
-        del entry.queries[query_id]
+    for query_id, pending in answered.items():
         if not pending.answer.done():
-            pending.answer.set_result(result)
+            pending.answer.set_result(request.query_results[query_id])
+    if not (entry.run.is_open and entry.run.info.HasField("task")):
+        for pending in entry.queries.values():
+            if not pending.answer.done():
+                pending.answer.set_result(None)
+        entry.queries.clear()
 
 
 def _is_start_in_memory(entry: RunEntry) -> bool:
     """A worker has the task, and the store does not know."""
     return bool(entry.run.info.task.started_event_id) and not entry.stored_task_started
+
+
+def _is_speculative(entry: RunEntry) -> bool:
+    """Who loses the host's memory has lost the updates that the task was made for, too."""
+    return bool(entry.run.info.task.kind == WorkflowTask.SPECULATIVE)
 
 
 class WorkflowTasks(Room):
@@ -80,10 +92,10 @@ class WorkflowTasks(Room):
                     stamp=request.stamp,
                     request_id=request.request_id,
                     identity=poll.identity,
-                    durable=request.durable or self.engine.leaving,
+                    durable=self.engine.leaving or (request.durable and not _is_speculative(entry)),
                 )
             except Rejection as rejection:
-                if request.durable and entry.run.info.task.started_event_id and not entry.stored_task_started:
+                if request.durable and _is_start_in_memory(entry) and not _is_speculative(entry):
                     # This copy was the last that is stored: from now on the start is.
                     await self.engine.decide(workflow, entry, lambda draft: draft.touch())
                 raise await self.engine.refusal(workflow, rejection) from None
@@ -129,10 +141,9 @@ class WorkflowTasks(Room):
                 completed = complete_task(entry.run, given, token, request, call.namespace)
             except Rejection as rejection:
                 raise await self.engine.refusal(workflow, rejection) from None
-            if completed.decision is not None:
-                await self.engine.commit(workflow, entry, completed.decision)
-            if entry.queries:
-                answer_queries(entry, request)
+            answered = take_answers(entry, request) if completed.error is None else {}
+            await self.engine.commit(workflow, entry, completed.decision)
+            give_answers(entry, answered, request)
             if completed.error is not None:
                 raise service_error(completed.error)
             sticky = request.HasField("sticky_attributes")
@@ -204,10 +215,6 @@ class WorkflowTasks(Room):
             attempt = entry.run.info.task.attempt
             await self.engine.decide(workflow, entry, fail)
             self.engine.metrics.workers.task_failed(token.namespace_id, int(request.cause), attempt)
-            for pending in entry.queries.values():
-                if not pending.answer.done():
-                    pending.answer.set_result(None)
-            entry.queries.clear()
 
     async def reset_sticky_task_queue(self, call: Call, request: api.ResetStickyTaskQueueRequest) -> None:
         def reset(draft: Draft) -> None:

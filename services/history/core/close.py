@@ -115,6 +115,8 @@ def terminate_run(draft: Draft, reason: str, details: Payloads | None, identity:
 def end_started_task(draft: Draft) -> None:
     """A started workflow task fails when its run is closed from outside, so that buffered events get their place."""
     if draft.info.task.started_event_id:
+        if draft.info.task.kind == WorkflowTask.SPECULATIVE:
+            draft.info.task.identity = SERVICE_IDENTITY  # nobody has written yet that a worker has it
         fail_task(
             draft, WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND, identity=SERVICE_IDENTITY
         )

@@ -75,6 +75,8 @@ def complete_task(
         raise Rejection(Reason.FAILED_PRECONDITION, text)
     if not all(message.HasField("body") for message in request.messages):
         raise invalid("nil message body")
+    if not all(message.body.TypeName() for message in request.messages):
+        raise invalid("no message name specified")
     try:
         if _may_drop(run, task, request):
             return _drop_speculative(run, given, request)
@@ -267,8 +269,7 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     draft.run.admitted.clear()
     draft.updates_failed = True
     if run.info.task.attempt > 1 and bad.cause != UNHANDLED:
-        return Completed(decision=None, error=error)
-    draft = Draft(run, given)
+        return Completed(decision=finish(draft), error=error)
     failure = Failure(message=error.message, server_failure_info=ServerFailureInfo())
     flushed = fail_task(draft, bad.cause, failure, request.identity, count_attempt=bad.cause != UNHANDLED)
     if bad.terminates:

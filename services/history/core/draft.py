@@ -25,8 +25,9 @@ from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Outcome
 
+from services.history.core.agenda import next_deadline, note
 from services.history.core.apply import BUFFERED, Changes, Item, apply
-from services.history.core.deadlines import activity_deadline, deadlines, earliest, run_deadline, task_deadline
+from services.history.core.deadlines import earliest, run_deadline, task_deadline
 from services.history.core.decision import Batch, Decision, Given
 from services.history.core.run import Run, copy_of
 from services.history.core.sizes import changed_bytes
@@ -323,22 +324,14 @@ class Draft:
         )
 
     def _arm(self) -> None:
-        info = self.info
+        info, first_ns = self.info, note(self.run, self.changes)
         if self._rearm:
-            at_ns, info.armed_wake_ns = earliest(*deadlines(self.run)), 0
-        else:
-            at_ns = earliest(run_deadline(info), task_deadline(info), *self._changed_deadlines())
+            first_ns, info.armed_wake_ns = next_deadline(self.run), 0
+        at_ns = earliest(run_deadline(info), task_deadline(info), first_ns)
         if at_ns and (not info.armed_wake_ns or at_ns < info.armed_wake_ns):
             info.armed_wake_ns = at_ns
             self.push(Task.WAKE)
             self.tasks[-1].fire_time_ns = at_ns
-
-    def _changed_deadlines(self) -> Iterable[int]:
-        for item, key in self.changes:
-            if item == Item.ACTIVITY and key in self.run.activities:
-                yield activity_deadline(self.run.activities[key])
-            elif item == Item.TIMER and key in self.run.timers:
-                yield self.run.timers[key].fire_time_ns
 
 
 def _batch(events: list[HistoryEvent]) -> Batch:

@@ -15,14 +15,14 @@ from temporalio.api.update.v1 import Rejection as UpdateRejection
 from temporalio.api.update.v1 import Request as UpdateRequest
 
 from services.history.core.admitted import answered_now, is_answered_now, is_forgotten, is_known
-from services.history.core.commands.refusal import BadCommand, Cause
+from services.history.core.commands.refusal import BadCommand
 from services.history.core.draft import Draft
+from services.history.core.protocol import BAD, require_response, require_state, unpack
 from services.history.core.rejection import Reason, Rejection, closing, completed
 from services.history.core.run import AdmittedUpdate, Run
 from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import Update
 
-BAD = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE
 FAILING_FROM_ATTEMPT = 3
 
 
@@ -42,7 +42,7 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
         raise Rejection(
             Reason.NOT_READY, "Unable to perform workflow execution update due to Workflow Task in failed state."
         )
-    in_flight = len(run.admitted) + sum(1 for update in run.updates.values() if _is_open(update))
+    in_flight = len(run.admitted) + sum(1 for update_id in run.open_updates if _is_open(run.updates[update_id]))
     if in_flight >= limits.updates_in_flight_max:
         raise Rejection(
             Reason.CONCURRENT_LIMIT,
@@ -59,7 +59,8 @@ def admit_update(draft: Draft, request: UpdateRequest) -> None:
             Reason.FAILED_PRECONDITION,
             f"The limit on the total number of distinct updates in this workflow has been reached "
             f"({limits.updates_max}). Make sure any duplicate updates share an Update ID so the server can deduplicate "
-            "them, and consider rejecting updates that you are not going to process",
+            "them, and consider rejecting updates that you aren't going to process. You can also Continue-as-New to "
+            "avoid this; we recommend you check Continue-as-New Suggested in your Workflow.",
         )
     run.admitted[update_id] = AdmittedUpdate(request)
     schedule_task(draft, speculative=True)  # also during a back-off, which ends when the task is written
@@ -93,16 +94,17 @@ def take_message(draft: Draft, message: ProtocolMessage) -> None:
 
     An update that was given out by an owner that is gone, and forgotten, is known from what the worker says of it.
     """
-    update_id = message.protocol_instance_id
-    acceptance, rejection, response = Acceptance(), UpdateRejection(), Response()
-    if message.body.Unpack(acceptance):
-        _accept(draft, update_id, acceptance)
-    elif message.body.Unpack(rejection):
-        _reject(draft, update_id, rejection)
-    elif message.body.Unpack(response):
-        _complete(draft, update_id, response)
-    else:
-        raise BadCommand(BAD, f"unknown message type {message.body.type_url} for update {update_id}")
+    update_id, answer = message.protocol_instance_id, unpack(draft, message)
+    match answer:
+        case Acceptance():
+            require_state(draft, update_id, answer, "Sent")
+            _accept(draft, update_id, answer)
+        case UpdateRejection():
+            require_state(draft, update_id, answer, "Sent")
+            _reject(draft, update_id, answer)
+        case Response():
+            require_state(draft, update_id, answer, "Accepted", "ProvisionallyAccepted")
+            _complete(draft, update_id, answer)
 
 
 def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
@@ -144,8 +146,7 @@ def _complete(draft: Draft, update_id: str, response: Response) -> None:
     update = draft.run.updates.get(update_id)
     if update is None or not update.accepted_event_id or update.completed_event_id:
         raise _unknown(update_id)
-    if response.meta.update_id != update_id:
-        raise BadCommand(BAD, f"the response to update {update_id} is about update {response.meta.update_id}")
+    require_response(update_id, response)
     draft.add(
         WorkflowExecutionUpdateCompletedEventAttributes(
             meta=response.meta, accepted_event_id=update.accepted_event_id, outcome=response.outcome
