@@ -346,7 +346,7 @@ async def reset_with_timers(w: Wire) -> None:
 async def reset_with_a_timer_that_fired(w: Wire) -> None:
     """A timer that was pending at the point of the reset and has fired since fires in the new run, too."""
     await w.start()
-    await w.turn(start_timer("short", 1))
+    await w.turn(start_timer("short", 2))
     await w.signal()
     await w.turn()
     await w.event(FIRED)
