@@ -66,5 +66,6 @@ def run_of(record: RunRecord) -> Run:
                 run.callbacks[int(item_id)] = Callback.FromString(blob)
     run.buffered = dict(sorted(run.buffered.items()))
     run.callbacks = dict(sorted(run.callbacks.items()))
+    run.open_updates = {key: None for key, update in run.updates.items() if not update.completed_event_id}
     run.entries_bytes = entries_bytes(run)
     return run

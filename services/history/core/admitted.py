@@ -12,7 +12,8 @@ from services.protos.run_pb2 import Update
 
 def answer_admitted(run: Run, completed_event_id: int) -> Iterator[str]:
     """The first workflow task after a reset is completed: what is not accepted with it is rejected."""
-    for update_id, update in run.updates.items():
+    for update_id in run.open_updates:
+        update = run.updates[update_id]
         if not update.accepted_event_id and not update.answered_event_id:
             answered = copy_of(update)
             answered.answered_event_id = completed_event_id
@@ -27,7 +28,7 @@ def is_answered_now(run: Run, update_id: str) -> bool:
 
 
 def answered_now(run: Run) -> Iterator[str]:
-    return (update_id for update_id in run.updates if is_answered_now(run, update_id))
+    return (update_id for update_id in run.open_updates if is_answered_now(run, update_id))
 
 
 def is_known(run: Run, update_id: str) -> bool:

@@ -375,6 +375,7 @@ def _properties_modified(run: Run, event: HistoryEvent, _: Changes) -> None:
 def _update_admitted(run: Run, event: HistoryEvent, changes: Changes) -> None:
     update_id = event.workflow_execution_update_admitted_event_attributes.request.meta.update_id
     run.updates[update_id] = Update(update_id=update_id, admitted_event_id=event.event_id)
+    run.open_updates[update_id] = None
     changes.add((Item.UPDATE, update_id))
 
 
@@ -382,6 +383,7 @@ def _update_accepted(run: Run, event: HistoryEvent, changes: Changes) -> None:
     accepted = event.workflow_execution_update_accepted_event_attributes
     update_id = accepted.protocol_instance_id
     run.updates[update_id] = Update(update_id=update_id, accepted_event_id=event.event_id)
+    run.open_updates[update_id] = None
     run.admitted.pop(update_id, None)
     run.info.update_count += 1
     changes.add((Item.UPDATE, update_id))
@@ -393,6 +395,7 @@ def _update_completed(run: Run, event: HistoryEvent, changes: Changes) -> None:
     run.updates[update_id] = Update(
         update_id=update_id, accepted_event_id=completed.accepted_event_id, completed_event_id=event.event_id
     )
+    run.open_updates.pop(update_id, None)
     changes.add((Item.UPDATE, update_id))
 
 

@@ -100,7 +100,7 @@ def settled(run: Run) -> Run:
 
 def _settle(run: Run) -> None:
     """A closed run has no activities: one that its last commands canceled has ended without an event."""
-    run.build_id, run.closing = None, False
+    run.build_id, run.agenda, run.closing = None, None, False
     if not run.is_open:
         run.activities.clear()
         run.activity_ids.clear()

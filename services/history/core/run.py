@@ -46,11 +46,13 @@ class Run:
     signal_requests: GrowingSet = field(default_factory=GrowingSet)  # request ids of signals
     buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
     updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
+    open_updates: dict[str, None] = field(default_factory=dict)  # ids of those that have not completed, in order
     callbacks: dict[int, Callback] = field(default_factory=dict)  # by number, from 1 on
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
     entries_bytes: int = 0  # what the entries of all maps take in the store
     closing: bool = False  # volatile: the last workflow task tried to close the run over what it had not seen
     build_id: str | None = None  # whose last completion is in the search attributes; None: look
+    agenda: list[tuple[int, int, int | str]] | None = None  # a heap of what time will do (agenda.py); None: look
 
     @property
     def is_open(self) -> bool:
@@ -83,11 +85,13 @@ class Run:
             self.signal_requests.fork(),
             self.buffered.copy(),
             self.updates.copy(),
+            self.open_updates.copy(),
             self.callbacks.copy(),
             self.admitted.copy(),
             self.entries_bytes,
             self.closing,
             self.build_id,
+            None if self.agenda is None else self.agenda.copy(),
         )
 
     def activity_by_id(self, activity_id: str) -> Activity | None:

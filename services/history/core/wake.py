@@ -3,6 +3,8 @@
 from temporalio.api.history.v1 import TimerFiredEventAttributes
 
 from services.history.core.activities import advance_activity
+from services.history.core.agenda import due
+from services.history.core.apply import Item
 from services.history.core.close import time_out_run
 from services.history.core.deadlines import activity_deadline, task_deadline
 from services.history.core.draft import Draft
@@ -25,15 +27,17 @@ def wake(draft: Draft, fired_at_ns: int) -> None:
         schedule_task(draft)
     if 0 < task_deadline(info) <= now_ns:
         time_out_task(draft)
-    _fire_timers(draft)
-    for activity in list(draft.run.activities.values()):
-        if 0 < activity_deadline(activity) <= now_ns:
+    changed = due(draft.run, now_ns)
+    _fire_timers(draft, [str(key) for item, key in changed if item == Item.TIMER])
+    for scheduled_event_id in sorted(int(key) for item, key in changed if item == Item.ACTIVITY):
+        activity = draft.run.activities.get(scheduled_event_id)
+        if activity is not None and 0 < activity_deadline(activity) <= now_ns:
             advance_activity(draft, activity)
 
 
-def _fire_timers(draft: Draft) -> None:
-    due = [timer for timer in draft.run.timers.values() if timer.fire_time_ns <= draft.now_ns]
-    for timer in sorted(due, key=lambda timer: (timer.fire_time_ns, timer.started_event_id)):
+def _fire_timers(draft: Draft, timer_ids: list[str]) -> None:
+    timers = [draft.run.timers[timer_id] for timer_id in timer_ids]
+    for timer in sorted(timers, key=lambda timer: (timer.fire_time_ns, timer.started_event_id)):
         draft.add(TimerFiredEventAttributes(timer_id=timer.timer_id, started_event_id=timer.started_event_id))
-    if due:
+    if timers:
         schedule_task(draft)

@@ -7,7 +7,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from services.history.core.apply import BUFFERED
-from services.history.core.deadlines import deadlines, earliest, task_deadline
+from services.history.core.agenda import next_deadline
+from services.history.core.deadlines import deadlines, earliest, run_deadline, task_deadline
 from services.history.core.rebuild import rebuild, settled
 from services.history.core.run import Run
 from services.protos.run_pb2 import Task, WorkflowTask
@@ -201,12 +202,16 @@ def tasks_are_pushed(run: Run, pushed: set[tuple[int, int, int]]) -> None:
         assert (Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt) in pushed, "a task nobody pushes"
     for activity in run.activities.values():
         assert run.is_paused or not activity.held, "an activity waits for the end of a pause that is over"
-        if not activity.started_time_ns and not activity.backing_off and not activity.held:
+        waits = not (activity.started_time_ns or activity.backing_off or activity.held)
+        if waits and not activity.HasField("pause"):
             assert (Task.PUSH_ACTIVITY_TASK, activity.scheduled_event_id, activity.stamp) in pushed
 
 
 def deadlines_are_covered(shell: Shell, stored: Run) -> None:
     first_ns = earliest(*deadlines(stored))
+    for run in (shell.run, stored):
+        of_run_itself = (run_deadline(run.info), task_deadline(run.info))
+        assert earliest(*of_run_itself, next_deadline(run.fork())) == earliest(*deadlines(run)), "the agenda is wrong"
     if first_ns:
         assert shell.wakes, f"nothing wakes the run at {first_ns}"
         assert min(shell.wakes) <= first_ns, f"the first wake is {min(shell.wakes) - first_ns} ns late"
