@@ -15,24 +15,29 @@ from tests.random_programs.story import Flow, Story
 SHORT_S = 0.5
 """A time-out that comes while the program waits for it."""
 
+LONG = seconds(200)
 QUICK = RetryPolicy(initial_interval=seconds(0.05), backoff_coefficient=1, maximum_attempts=3)
 FAR = RetryPolicy(initial_interval=seconds(60), backoff_coefficient=3, maximum_interval=seconds(100))
 ONCE = RetryPolicy(maximum_attempts=1)
 
 # Kind (the activity's id begins with it) -> what is special about it.
 KINDS: dict[str, Schedule] = {
-    "plain": Schedule(retry_policy=ONCE, input=payloads("in"), priority=Priority(priority_key=2)),
+    "plain": Schedule(
+        retry_policy=ONCE, start_to_close_timeout=LONG, input=payloads("in"), priority=Priority(priority_key=2)
+    ),
     "default": Schedule(schedule_to_close_timeout=seconds(100)),
-    "retried": Schedule(retry_policy=QUICK, header=Header(fields={"trace": payload("on")})),
-    "patient": Schedule(retry_policy=FAR),
-    "untaken": Schedule(retry_policy=ONCE, schedule_to_start_timeout=seconds(SHORT_S)),
+    "retried": Schedule(
+        retry_policy=QUICK, start_to_close_timeout=LONG, header=Header(fields={"trace": payload("on")})
+    ),
+    "patient": Schedule(retry_policy=FAR, start_to_close_timeout=LONG),
+    "untaken": Schedule(retry_policy=ONCE, start_to_close_timeout=LONG, schedule_to_start_timeout=seconds(SHORT_S)),
     "unending": Schedule(
         retry_policy=RetryPolicy(initial_interval=seconds(0.05), maximum_attempts=2),
         start_to_close_timeout=seconds(SHORT_S),
     ),
-    "silent": Schedule(retry_policy=ONCE, heartbeat_timeout=seconds(SHORT_S)),
+    "silent": Schedule(retry_policy=ONCE, start_to_close_timeout=LONG, heartbeat_timeout=seconds(SHORT_S)),
     "overdue": Schedule(retry_policy=QUICK, schedule_to_close_timeout=seconds(2 * SHORT_S)),
-    "eager": Schedule(retry_policy=QUICK, request_eager_execution=True),
+    "eager": Schedule(retry_policy=QUICK, start_to_close_timeout=LONG, request_eager_execution=True),
 }
 UNTAKEN = ("untaken", "overdue")  # nobody takes it: it times out in the queue
 UNENDING = ("unending", "silent")  # its worker is not heard of again
@@ -76,9 +81,7 @@ def random_activity(flow: Flow, dice: Random) -> tuple[str, Command]:
     """A new activity's id and the command that schedules it."""
     kind = dice.choice(list(KINDS))
     activity_id = flow.new_id(kind)
-    change = Schedule(start_to_close_timeout=seconds(200))
-    change.MergeFrom(KINDS[kind])
-    return activity_id, schedule_activity(activity_id, queue_of(flow, activity_id), change)
+    return activity_id, schedule_activity(activity_id, queue_of(flow, activity_id), KINDS[kind])
 
 
 def workable(flow: Flow) -> list[PendingActivityInfo]:
