@@ -16,6 +16,7 @@ from temporalio.api.enums.v1 import (
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
 )
+from temporalio.api.filter.v1 import StartTimeFilter, WorkflowExecutionFilter
 from temporalio.api.workflow.v1 import OnConflictOptions
 
 from tests.conformance.commands import (
@@ -411,3 +412,28 @@ async def pause_attach(w: Wire) -> None:
     await w.attempt(w.rpc.StartWorkflowExecution, request)
     await w.attempt(w.rpc.StartWorkflowExecution, request)
     await w.describe()
+
+
+@scenario
+async def pause_counted_and_listed_by_old_calls(w: Wire) -> None:
+    """Counts by status know paused runs; the old lists take them for neither running nor completed."""
+    await w.start()
+    await pause(w)
+    query = f"WorkflowId = '{w.id()}' AND ExecutionStatus = 'Paused'"
+    count = api.CountWorkflowExecutionsRequest(namespace=w.namespace, query=query)
+    await w.until(w.rpc.CountWorkflowExecutions, count, lambda reply: reply.count == 1)
+    count.query = f"WorkflowId = '{w.id()}' GROUP BY ExecutionStatus"
+    await w.call(w.rpc.CountWorkflowExecutions, count)
+    this = WorkflowExecutionFilter(workflow_id=w.id())
+    past = StartTimeFilter()
+    past.latest_time.GetCurrentTime()
+    past.latest_time.seconds += 60
+    past.earliest_time.seconds = 1
+    opened = api.ListOpenWorkflowExecutionsRequest(
+        namespace=w.namespace, start_time_filter=past, execution_filter=this, maximum_page_size=10
+    )
+    await w.attempt(w.rpc.ListOpenWorkflowExecutions, opened)
+    closed = api.ListClosedWorkflowExecutionsRequest(
+        namespace=w.namespace, start_time_filter=past, execution_filter=this, maximum_page_size=10
+    )
+    await w.attempt(w.rpc.ListClosedWorkflowExecutions, closed)

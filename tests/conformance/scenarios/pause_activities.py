@@ -1,5 +1,7 @@
 """Activities of paused workflows."""
 
+from typing import Any
+
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.command.v1 import (
     ScheduleActivityTaskCommandAttributes,
@@ -132,3 +134,36 @@ async def pause_eager_activity(w: Wire) -> None:
     await w.complete(task, schedule_activity("a", w.queue, eager))
     await w.describe()
     await w.no_activity_task()
+
+
+def of_activity(w: Wire) -> dict[str, Any]:
+    """What requests about the activity say of it."""
+    return {"namespace": w.namespace, "execution": w.execution(), "id": "a", "identity": "client"}
+
+
+@scenario
+async def pause_around_paused_activity(w: Wire) -> None:
+    """An activity that is paused itself stays so when the run goes on."""
+    await w.start()
+    await w.turn(schedule_activity("a", w.queue))
+    await w.call(w.rpc.PauseActivity, api.PauseActivityRequest(reason="slow", **of_activity(w)))
+    await pause(w)
+    await w.describe()
+    await unpause(w)
+    await w.describe()
+    await w.no_activity_task()
+    await w.call(w.rpc.UnpauseActivity, api.UnpauseActivityRequest(**of_activity(w)))
+    await w.activity_task()
+
+
+@scenario
+async def pause_between_pauses_of_activity(w: Wire) -> None:
+    """An activity that is paused while the run is paused."""
+    await w.start()
+    await w.turn(schedule_activity("a", w.queue))
+    await pause(w)
+    await w.call(w.rpc.PauseActivity, api.PauseActivityRequest(reason="slow", **of_activity(w)))
+    await w.describe()
+    await unpause(w)
+    await w.no_activity_task()
+    await w.describe()
