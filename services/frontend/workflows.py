@@ -52,6 +52,8 @@ class Workflows:
     async def terminate_workflow_execution(self, call: Call, request: api.TerminateWorkflowExecutionRequest) -> None:
         checks.execution(request)
         self._check_links(call, request)
+        request.reason = request.reason or "terminated by user via frontend"
+        request.identity = request.identity or "frontend-service"
         await self._history.terminate_workflow_execution(call, request)
 
     async def delete_workflow_execution(self, call: Call, request: api.DeleteWorkflowExecutionRequest) -> None:

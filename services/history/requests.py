@@ -68,7 +68,7 @@ class Requests(Room):
             if not draft.run.is_open:
                 raise completed()
             details = request.details if request.HasField("details") else None
-            terminate_run(draft, request.reason, details, request.identity)
+            terminate_run(draft, request.reason, details, request.identity, request.links)
 
         await self.engine.change(
             call.namespace_id,

@@ -3,8 +3,10 @@
 events_commands.md section 7; only a close without a following run is told to the parent.
 """
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Payloads
+from temporalio.api.common.v1 import Link, Payloads
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState, TimeoutType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 from temporalio.api.history.v1 import (
@@ -27,12 +29,14 @@ from services.protos.run_pb2 import Task, WorkflowTask
 SERVICE_IDENTITY = "history-service"
 
 
-def close_run(draft: Draft, attributes: Message, user_metadata: UserMetadata | None = None) -> None:
+def close_run(
+    draft: Draft, attributes: Message, user_metadata: UserMetadata | None = None, links: Iterable[Link] = ()
+) -> None:
     """Writes the closing event and files what a close entails."""
     info = draft.info
     if info.task.kind == WorkflowTask.SPECULATIVE and not info.task.started_event_id:
         info.ClearField("task")  # it was made for updates, which end with the run
-    draft.add(attributes, user_metadata=user_metadata)
+    draft.add(attributes, user_metadata=user_metadata, links=links)
     assert not draft.run.is_open, f"{type(attributes).__name__} did not close the run"
     draft.drop_buffered()
     if not info.task.scheduled_written:  # nothing comes after the end
@@ -106,10 +110,13 @@ def time_out_run(draft: Draft, chain_is_over: bool) -> None:
     close_run(draft, WorkflowExecutionTimedOutEventAttributes(retry_state=retry_state, new_execution_run_id=new_run_id))
 
 
-def terminate_run(draft: Draft, reason: str, details: Payloads | None, identity: str) -> None:
+def terminate_run(
+    draft: Draft, reason: str, details: Payloads | None, identity: str, links: Iterable[Link] = ()
+) -> None:
     """Ends the run at once, whatever it is doing; nothing follows."""
     end_started_task(draft)
-    close_run(draft, WorkflowExecutionTerminatedEventAttributes(reason=reason, details=details, identity=identity))
+    terminated = WorkflowExecutionTerminatedEventAttributes(reason=reason, details=details, identity=identity)
+    close_run(draft, terminated, links=links)
 
 
 def end_started_task(draft: Draft) -> None:

@@ -284,3 +284,33 @@ async def external_to_an_abandoned_child(w: Wire) -> None:
     await other.turn(signal_external(signal(w, child.name)))
     await child.turn(complete_workflow())
     await other.turn(complete_workflow())
+
+
+@scenario
+async def requests_that_say_nothing(w: Wire) -> None:
+    """Terminations and requests to cancel without reason, without identity, without both."""
+    for index, (reason, identity) in enumerate((("", "client"), ("enough", ""), ("", ""))):
+        ended, asked = w.other(f"ended-{index}"), w.other(f"asked-{index}")
+        await ended.start()
+        terminate = ended.terminate_request()
+        terminate.reason, terminate.identity = reason, identity
+        await w.call(w.rpc.TerminateWorkflowExecution, terminate)
+        await asked.start()
+        cancel = asked.cancel_request()
+        cancel.reason, cancel.identity = reason, identity
+        await w.call(w.rpc.RequestCancelWorkflowExecution, cancel)
+        await asked.turn(cancel_workflow())
+
+
+@scenario
+async def requests_with_links(w: Wire) -> None:
+    """Links of requests stand with their events."""
+    request = w.cancel_request()
+    link = request.links.add().workflow_event
+    link.namespace, link.workflow_id, link.run_id = "default", "someone", UNKNOWN_RUN
+    await w.start()
+    await w.call(w.rpc.RequestCancelWorkflowExecution, request)
+    await w.turn()
+    terminate = w.terminate_request()
+    terminate.links.add().CopyFrom(request.links[0])
+    await w.call(w.rpc.TerminateWorkflowExecution, terminate)
