@@ -10,7 +10,7 @@ PATH = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 # What a built call does not do yet, where a request may ask for it.
 LIMITATIONS = {
-    "StartWorkflowExecution": "completion callbacks are refused; overrides of versions can only say to upgrade",
+    "StartWorkflowExecution": "overrides of versions can only say to upgrade",
     "SignalWithStartWorkflowExecution": "as StartWorkflowExecution",
     "ExecuteMultiOperation": "as StartWorkflowExecution",
     "UpdateWorkflowExecutionOptions": "no version to be pinned to; time skipping is ignored",

@@ -23,12 +23,13 @@ from temporalio.api.workflowservice import v1 as api
 
 from services.config import DynamicConfig
 from services.history import HistoryService, Home
+from services.history.callbacks import Post
 from services.matching import MatchingService, MatchingSettings
 from services.membership import StaticMembership
 from services.namespaces import NamespaceRegistry
 from services.persistence import Commit, Outcome, Store, UnknownOutcome
 from services.persistence.sqlite import open_sqlite
-from services.rpc import Call, HistoryClient
+from services.rpc import Call, HistoryClient, post
 from services.runtime import SystemChance, SystemClock
 
 QUEUE = TaskQueue(name="queue")
@@ -77,13 +78,13 @@ class _Asked:
 class House:
     """One life of a host. `call` is a client of the default namespace."""
 
-    def __init__(self, store: Misbehaving) -> None:
+    def __init__(self, store: Misbehaving, post: Post = post) -> None:
         clock, chance, config = SystemClock(), SystemChance(), DynamicConfig()
         self.store = store
         self.namespaces = NamespaceRegistry(store, clock, chance, config)
         self.matching = MatchingService(store, cast(HistoryClient, _Asked(self)), clock, chance, MatchingSettings())
         home = Home(shard_count=4, membership=StaticMembership({"history": "host"}), address="host")
-        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, home)
+        self.history = HistoryService(store, self.matching, self.namespaces, clock, chance, config, home, post=post)
         self.asked: HistoryClient = self.history
 
     async def start(self) -> None:
