@@ -34,6 +34,7 @@ from services.history.loading import Loading
 from services.history.metrics import HistoryMetrics
 from services.history.outbox import Key
 from services.history.progress import tell_updates
+from services.history.recent import RecentBatches
 from services.history.shard import Shard, WriteUnknown
 from services.history.shards import Shards
 from services.history.waits import uninterrupted
@@ -106,6 +107,7 @@ class Engine(Loading):
         self.clock, self.chance, self.config = clock, chance, config
         self.home = home
         self.cache = WorkflowCache(CACHED_WORKFLOWS_MAX, home.shard_count)
+        self.recent = RecentBatches()
         self.metrics = HistoryMetrics(namespaces.name_of)
         self.metrics.cache.watch(CACHED_WORKFLOWS_MAX, lambda: len(self.cache))
         self.leaving = False  # what others need to go on is written at once, no longer kept in memory

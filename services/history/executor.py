@@ -23,6 +23,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.errors import InvalidArgument, NotFound, ShardOwnershipLost, Unavailable, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.callbacks import CallbackCaller, Post
+from services.history.core.apply import Item
 from services.history.core.draft import Draft
 from services.history.core.finish import finish
 from services.history.core.options import inherited
@@ -188,9 +189,11 @@ class OutboxExecutor:
             given = self._engine.given(task.namespace_id, entry)
             before, draft = entry.run, Draft(entry.run, given)
             wake(draft, key[0])
-            await self._engine.commit(workflow, entry, finish(draft))
-            self._did[id(task)] = woken(before, entry.run)
-            self._engine.metrics.workers.woken(before, entry.run, given.now_ns)
+            decision = finish(draft)
+            await self._engine.commit(workflow, entry, decision)
+            changed = sorted(int(key) for item, key in decision.changes if item == Item.ACTIVITY)
+            self._did[id(task)] = woken(before, entry.run, changed)
+            self._engine.metrics.workers.woken(before, entry.run, given.now_ns, changed)
         return True
 
     async def _delete_run(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from temporalio.api.history.v1 import History, HistoryEvent, WorkflowExecutionStartedEventAttributes
+from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 
 from services.errors import DataLoss, NotFound, Unavailable
 from services.history.cache import RunEntry, WorkflowCache, WorkflowEntry
 from services.history.codec import run_of
 from services.history.core.decision import Batch
 from services.history.metrics import HistoryMetrics
+from services.history.recent import RecentBatches
 from services.history.shards import Shards
 from services.namespaces import NamespaceRegistry
 from services.persistence import CurrentRecord, Store, StoreError, UnknownOutcome
@@ -27,6 +28,7 @@ class Loading:
     cache: WorkflowCache
     metrics: HistoryMetrics
     shards: Shards
+    recent: RecentBatches
 
     async def know(self, namespace_id: str) -> None:
         """Before work that no call has brought: Unavailable when this host has not heard of the namespace yet."""
@@ -112,11 +114,14 @@ class Loading:
 
     async def event(self, workflow: WorkflowEntry, entry: RunEntry, event_id: int) -> HistoryEvent:
         """One event of a run, from memory or the store."""
+        run_id = entry.run.info.run_id
+        event = self.recent.find(run_id, event_id)
+        if event is not None:
+            return event
         for batch in await self.batches(workflow, entry, event_id, event_id + 1, 1):
-            for event in History.FromString(batch.blob).events:
-                if event.event_id == event_id:
-                    return event
-        raise DataLoss(f"event {event_id} of run {entry.run.info.run_id} is missing")
+            if batch.first_event_id <= event_id < batch.next_event_id:
+                return self.recent.take(run_id, batch, event_id)
+        raise DataLoss(f"event {event_id} of run {run_id} is missing")
 
     async def batches(
         self, workflow: WorkflowEntry, entry: RunEntry, from_event_id: int, to_event_id: int, batches_max: int

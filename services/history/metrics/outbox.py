@@ -1,6 +1,6 @@
 """Outbox tasks: how often each kind was tried, and how long it took."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Final, final
 
 from services.history.core.deadlines import task_deadline
@@ -111,8 +111,8 @@ class OutboxMetrics:
         self._failed.clear()
 
 
-def woken(before: Run, after: Run) -> str:
-    """What a wake did to a run, as an operation."""
+def woken(before: Run, after: Run, changed: Iterable[int]) -> str:
+    """What a wake did to a run, as an operation. `changed`: the activities that it touched."""
     if before is after:
         return WAKE
     if before.is_open and not after.is_open:
@@ -123,9 +123,9 @@ def woken(before: Run, after: Run) -> str:
         return "TimerActiveTaskUserTimer"
     if task_deadline(before.info) and before.info.task.attempt != after.info.task.attempt:
         return "TimerActiveTaskWorkflowTaskTimeout"
-    for key, activity in before.activities.items():
-        later = after.activities.get(key)
-        if later is not activity:
+    for key in changed:
+        activity, later = before.activities.get(key), after.activities.get(key)
+        if activity is not None and later is not activity:
             retried = later is not None and activity.backing_off
             return "TimerActiveTaskActivityRetryTimer" if retried else "TimerActiveTaskActivityTimeout"
     return WAKE

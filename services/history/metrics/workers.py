@@ -1,6 +1,6 @@
 """What workers did: workflow tasks with their commands, and activities with their ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 from temporalio.api.command.v1 import Command
@@ -179,11 +179,11 @@ class WorkerMetrics:
             cells.end.inc()
             cells.schedule_to_close.observe((now_ns - before.first_scheduled_time_ns) / 1e9)
 
-    def woken(self, before: Run, run: Run, now_ns: int) -> None:
-        """Time did to a run's activities what it does: those that timed out are counted."""
-        for key, activity in before.activities.items():
-            later = run.activities.get(key)
-            if later is activity or (later is None and not run.is_open):
+    def woken(self, before: Run, run: Run, now_ns: int, changed: Iterable[int]) -> None:
+        """Time did to a run's activities what it does: those that timed out count. `changed`: which it touched."""
+        for key in changed:
+            activity, later = before.activities.get(key), run.activities.get(key)
+            if activity is None or later is activity or (later is None and not run.is_open):
                 continue
             kind = timed_out(activity, now_ns)
             if kind:

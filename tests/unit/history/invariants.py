@@ -6,8 +6,8 @@ from dataclasses import fields
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from services.history.core.apply import BUFFERED
 from services.history.core.agenda import next_deadline
+from services.history.core.apply import BUFFERED
 from services.history.core.deadlines import deadlines, earliest, run_deadline, task_deadline
 from services.history.core.rebuild import rebuild, settled
 from services.history.core.run import Run

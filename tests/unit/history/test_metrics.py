@@ -37,7 +37,7 @@ def run(**changes: object) -> Run:
     ],
 )
 def test_a_wake_is_counted_as_what_it_did(before: Run, after: Run, operation: str) -> None:
-    assert woken(before, after) == operation
+    assert woken(before, after, [5]) == operation
 
 
 @pytest.mark.parametrize(
