@@ -18,6 +18,10 @@ LIMITATIONS = {
     "DeleteNamespace": "marked and renamed at once; its data is not reclaimed yet",
     "ListArchivedWorkflowExecutions": "archival is not configured",
     "ListClusters": "this cluster only",
+    "PauseActivityExecution": "activities of workflows; there are none of their own yet",
+    "UnpauseActivityExecution": "as PauseActivityExecution",
+    "ResetActivityExecution": "as PauseActivityExecution",
+    "UpdateActivityExecutionOptions": "as PauseActivityExecution",
     "RegisterNamespace": "no global namespaces, no archival",
     "UpdateNamespace": "as RegisterNamespace",
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from temporalio.api.history.v1 import History
 
+from services.history.core.activity_options import set_original
 from services.history.core.apply import Changes, apply
 from services.history.core.indexed import forget_paused_activities, forget_problem
 from services.history.core.registered import settled_callback
@@ -122,6 +123,7 @@ def _settle_task(info: RunInfo) -> None:
 
 def _settled_activity(activity: Activity, info: RunInfo) -> Activity:
     bare = copy_of(activity)
+    set_original(bare)
     for field in Activity.DESCRIPTOR.fields:
         if field.name not in (*SPOKEN_OF_ACTIVITY, "retry_policy", "priority"):
             bare.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know literals only

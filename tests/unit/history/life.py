@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from hypothesis import strategies as st
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Payloads, Priority, RetryPolicy
 from temporalio.api.enums.v1 import (
@@ -20,8 +21,11 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
+from temporalio.api.workflowservice import v1 as api
 
-from services.history.core import activities
+from services.history.core import activities, activity_options
+from services.history.core.activity_operations import chosen, pause_activities, reset_activities, unpause_activities
+from services.history.core.activity_options import WHOLE, restore_options
 from services.history.core.close import terminate_run
 from services.history.core.decision import Limits
 from services.history.core.draft import Draft
@@ -38,6 +42,7 @@ from services.history.core.relations import (
 from services.history.core.signals import request_cancel
 from services.history.core.times import SECOND, duration
 from services.history.core.workflow_task import schedule_task
+from services.protos.history_pb2 import PauseActivityRequest
 from services.protos.run_pb2 import Activity, Parent, TaskToken
 from tests.unit.history import commands as c
 from tests.unit.history.shell import NAMESPACE, Shell, activity_token, application_failure, child_closed_request
@@ -126,7 +131,11 @@ class Life:
     def step(self) -> None:
         """One input, of those that make sense now (or nearly)."""
         run = self.shell.run
-        waiting = [a for a in run.activities.values() if not (a.started_time_ns or a.backing_off or a.held)]
+        waiting = [
+            a
+            for a in run.activities.values()
+            if not (a.started_time_ns or a.backing_off or a.held or a.HasField("pause"))
+        ]
         task_started = bool(run.info.task.started_event_id)
         task_waits = run.is_open and run.info.HasField("task") and not task_started
         started = [activity_token(a) for a in run.activities.values() if a.started_time_ns]
@@ -148,6 +157,7 @@ class Life:
             (5, started, lambda: self.answer_activity(started)),
             (1, self.activity_tokens, lambda: self.answer_activity(self.activity_tokens)),
             (1, run.activities, lambda: self.answer_activity(self.tokens_by_id())),
+            (2, run.activities, lambda: self.operate(list(run.activities.values()))),
             (3, run.children, self.hear_of_child),
             (2, run.signals, self.answer_signal),
             (2, run.cancels, self.answer_cancel),
@@ -348,6 +358,38 @@ class Life:
             lambda draft: activities.cancel_activity(draft, token, None, "worker"),
         ]
         self.input(self.one_of(answers, "answer"))
+
+    def operate(self, pending: list[Activity]) -> None:
+        """What an operator does to a pending activity, and to all that wait for their unpause rather often."""
+        activity_id, jitter = self.one_of(pending, "operated on").activity_id, duration(self.one_of(SPANS_NS, "jitter"))
+        yes = self.maybe("in every respect")
+        unpause_all = api.UnpauseActivityRequest(unpause_all=True, reset_attempts=yes, reset_heartbeat=yes)
+        pause = PauseActivityRequest(pause=api.PauseActivityRequest(id=activity_id), refuse_paused=yes)
+        reset = api.ResetActivityRequest(
+            id=activity_id, keep_paused=yes, reset_heartbeat=yes, restore_original_options=yes, jitter=jitter
+        )
+        deeds: list[Callable[[Draft], object]] = [
+            lambda draft: unpause_activities(draft, unpause_all),
+            lambda draft: unpause_activities(draft, api.UnpauseActivityRequest(id=activity_id, jitter=jitter)),
+            lambda draft: pause_activities(draft, pause),
+            lambda draft: reset_activities(draft, reset),
+            lambda draft: self.change_options(draft, chosen(draft, reset)[0]),
+        ]
+        self.input(self.one_of(deeds, "deed"))
+
+    def change_options(self, draft: Draft, activity: Activity) -> None:
+        if self.maybe("restore options"):
+            restore_options(draft, activity)
+            return
+        span = duration(self.one_of(SPANS_NS, "span"))
+        options = ActivityOptions(
+            start_to_close_timeout=span,
+            schedule_to_close_timeout=span,
+            heartbeat_timeout=span,
+            retry_policy=RetryPolicy(),
+        )
+        path = self.one_of([*WHOLE[:5], "retry_policy.maximum_interval"], "path")
+        activity_options.update_options(draft, activity, options, [path], strict=self.maybe("strict"))
 
     # Other runs.
 
