@@ -19,6 +19,9 @@ def check(override: VersioningOverride, *, version_required: bool = True) -> Non
         case "auto_upgrade":
             if not override.auto_upgrade:
                 raise InvalidArgument("auto-upgrade override must be true")
+        case "one_time":
+            if not override.one_time.HasField("target_deployment_version"):
+                raise InvalidArgument("must provide target deployment version if override is one-time.")
         case None:
             _check_old(override)
 

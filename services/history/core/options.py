@@ -92,17 +92,20 @@ def modern(override: VersioningOverride) -> VersioningOverride:
 
 def refuse_pinned(override: VersioningOverride, workflow_id: str, task_queue: str) -> None:
     """No worker says yet that it is of a deployment's version, so there is none that a run could be pinned to."""
-    pinned = override.pinned
-    if override.HasField("pinned"):
-        version = f"{pinned.version.deployment_name}:{pinned.version.build_id}"
-    elif override.behavior == Behavior.VERSIONING_BEHAVIOR_PINNED:
-        version = override.pinned_version.replace(".", ":", 1)
-    else:
-        return
-    if override.HasField("pinned") and not pinned.HasField("version"):
+    kind = override.WhichOneof("override")
+    if kind == "pinned" and not override.pinned.HasField("version"):
         why = f"workflow with id {workflow_id} has behavior Unspecified and is not yet pinned to any version"
         raise Rejection(Reason.FAILED_PRECONDITION, f"must specify a specific pinned override version because {why}")
-    raise Rejection(
-        Reason.FAILED_PRECONDITION,
-        f"Pinned version '{version}' is not present in task queue '{task_queue}' of type 'Workflow'",
-    )
+    if kind == "auto_upgrade" or (kind is None and override.behavior != Behavior.VERSIONING_BEHAVIOR_PINNED):
+        return
+    text = f"Pinned version '{_version(override)}' is not present in task queue '{task_queue}' of type 'Workflow'"
+    raise Rejection(Reason.FAILED_PRECONDITION, text)
+
+
+def _version(override: VersioningOverride) -> str:
+    if override.pinned_version:
+        return override.pinned_version.replace(".", ":", 1)
+    if override.HasField("deployment"):
+        return f"{override.deployment.series_name}:{override.deployment.build_id}"
+    version = override.pinned.version if override.HasField("pinned") else override.one_time.target_deployment_version
+    return f"{version.deployment_name}:{version.build_id}"

@@ -394,3 +394,21 @@ async def options_of_cron(w: Wire) -> None:
     await w.turn(complete_workflow())
     await w.describe()
     await w.terminate()
+
+
+@scenario
+async def options_override_once(w: Wire) -> None:
+    """An override for one workflow task."""
+    target = WorkerDeploymentVersion(deployment_name="shop", build_id="1")
+    cases = {
+        "once": VersioningOverride(one_time=VersioningOverride.OneTimeOverride(target_deployment_version=target)),
+        "once to nothing": VersioningOverride(one_time=VersioningOverride.OneTimeOverride()),
+    }
+    for note, override in cases.items():
+        request = w.start_request(Start(request_id=note, versioning_override=override))
+        await w.attempt(w.rpc.StartWorkflowExecution, request, note=note)
+    await w.start()
+    for note, override in cases.items():
+        options = WorkflowExecutionOptions(versioning_override=override)
+        await update(w, note, change(w, "versioning_override", options))
+    await w.describe()
