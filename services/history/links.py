@@ -43,7 +43,7 @@ def signal_link(namespace: str, run: Run, request_id: str) -> Link:
 def update_link(namespace: str, run: Run, request: UpdateRequest, outcome: Outcome | None) -> Link:
     """To the event that accepted an update; to the run alone when it failed (the reference calls that rejected)."""
     info = run.info
-    if outcome is None or not outcome.HasField("failure"):
+    if outcome is None or not outcome.failure.ByteSize():
         accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
         return request_link(namespace, run, request.request_id, accepted)
     return Link(

@@ -4,10 +4,9 @@ from temporalio.api.update.v1 import Outcome
 
 from services.history.cache import RunEntry, Stage, UpdateProgress
 from services.history.core.decision import Decision
-from services.history.core.rejection import Reason, Rejection, closing, completed
+from services.history.core.rejection import Reason, Rejection, closing
 from services.history.core.run import Run
 from services.history.core.updates import closed_outcome
-from services.protos.run_pb2 import WorkflowTask
 
 ACCEPTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
 COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
@@ -24,24 +23,25 @@ def tell_updates(entry: RunEntry, before: Run, decision: Decision) -> None:
         if progress is not None:
             _advance(progress, outcome)
     if decision.updates_failed:
-        _task_failed(entry)
+        _task_failed(entry, before)
     if not decision.run.is_open:
         for progress in entry.updates.values():
             if progress.outcome is None and progress.aborted is None:
-                _run_closed(progress, before, decision.run)
+                _run_closed(progress, decision.run)
     for update_id in [u for u, progress in entry.updates.items() if not progress.waiters]:
         if entry.updates[update_id].outcome is not None or entry.updates[update_id].aborted:
             del entry.updates[update_id]
 
 
-def _task_failed(entry: RunEntry) -> None:
-    """An answer of the worker was refused. Updates it had not accepted before are over, and may be asked for anew;
-    who waits for others is told how far they are.
+def _task_failed(entry: RunEntry, before: Run) -> None:
+    """An answer of the worker was refused. Updates that it had been given are over, and may be asked for anew; who
+    waits for one that was accepted before is told so.
     """
+    given = {update_id for update_id, update in before.admitted.items() if update.sent_event_id}
     for update_id, progress in list(entry.updates.items()):
         if progress.stage == ACCEPTED:
             progress.given_up = True
-        elif progress.stage < ACCEPTED:
+        elif update_id in given:
             progress.aborted = TASK_FAILED
         else:
             continue
@@ -49,23 +49,15 @@ def _task_failed(entry: RunEntry) -> None:
         progress.advance()
 
 
-def _run_closed(progress: UpdateProgress, before: Run, run: Run) -> None:
+def _run_closed(progress: UpdateProgress, run: Run) -> None:
     if progress.stage == ACCEPTED:
         _advance(progress, closed_outcome())
         return
     if run.info.new_execution_run_id:
         progress.aborted = closing()  # callers ask again, and reach the run that follows
-    elif _task_waited(before):
-        progress.aborted = completed()
     else:
         progress.aborted = ABORTED
     progress.advance()
-
-
-def _task_waited(run: Run) -> bool:
-    """The updates would have come with a task that others had asked for, and no worker has taken it."""
-    task = run.info.task
-    return run.info.HasField("task") and task.kind == WorkflowTask.NORMAL and not task.started_event_id
 
 
 def _advance(progress: UpdateProgress, outcome: Outcome | None) -> None:

@@ -129,7 +129,9 @@ class Queries(Room):
         blob = task.SerializeToString() + field_bytes(HISTORY_IN_POLL, history)
         answer = await self.engine.matching.query_workflow(call, QueryTaskRequest(task_queue=queue, poll_response=blob))
         if answer.completed_type == QueryResultType.QUERY_RESULT_TYPE_ANSWERED:
-            return api.QueryWorkflowResponse(query_result=answer.query_result)
+            return api.QueryWorkflowResponse(
+                query_result=answer.query_result if answer.HasField("query_result") else None
+            )
         raise QueryFailed(answer.error_message, answer.failure if answer.HasField("failure") else None)
 
 
@@ -141,12 +143,16 @@ def _rejection(run: Run, request: api.QueryWorkflowRequest) -> api.QueryWorkflow
     """A paused run does not answer. Callers may refuse to be answered by one that is closed, or did not close well."""
     condition, conditions = request.query_reject_condition, QueryRejectCondition
     closed = not run.is_open
-    rejects = run.is_paused or (closed and (
-        condition == conditions.QUERY_REJECT_CONDITION_NOT_OPEN
-        or (
-            condition == conditions.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY and run.info.status != COMPLETED_STATUS
+    rejects = run.is_paused or (
+        closed
+        and (
+            condition == conditions.QUERY_REJECT_CONDITION_NOT_OPEN
+            or (
+                condition == conditions.QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY
+                and run.info.status != COMPLETED_STATUS
+            )
         )
-    ))
+    )
     if not rejects:
         return None
     return api.QueryWorkflowResponse(query_rejected=QueryRejected(status=run.info.status))

@@ -16,6 +16,7 @@ from services.errors import (
     MultiOperationFailed,
     NotFound,
     OwnershipLost,
+    ResourceExhausted,
     ServiceError,
     ShardOwnershipLost,
     Unavailable,
@@ -170,20 +171,37 @@ class UpdateWithStart(Starts, Updates):
     async def execute_multi_operation(
         self, call: Call, request: api.ExecuteMultiOperationRequest
     ) -> api.ExecuteMultiOperationResponse:
+        while True:
+            response = await self._start_and_update(call, request)
+            if response is not None:
+                return response
+
+    async def _start_and_update(
+        self, call: Call, request: api.ExecuteMultiOperationRequest
+    ) -> api.ExecuteMultiOperationResponse | None:
+        """None when the run that was there has closed over the update: then the workflow is to be started after all."""
         start = request.operations[0].start_workflow
         update = request.operations[1].update_workflow
         workflow = self.engine.workflow(call.namespace_id, start.workflow_id)
         async with workflow.lock:
             entry = await self._run_that_knows(workflow, update.request.meta.update_id)
-            known = entry is not None
             if entry is not None:
                 started = self._known_reply(call, entry, update.request.meta.update_id)
             else:
                 started, entry = await self._start(workflow, call, start)
-            has_link = started.HasField("link")
+            was_open = entry.run.is_open
             await _or_failed(self.admit(workflow, entry, update), failed=1)
-        updated = await _or_failed(self.wait(call, workflow, entry, update), failed=1, other=None)
-        if known and not has_link:
+        try:
+            updated = await self.wait(call, workflow, entry, update)
+        except (NotFound, ResourceExhausted) as error:
+            if was_open and not started.started and not entry.run.is_open:
+                return None
+            raise _failed(error, 1, None) from error
+        except OwnershipLost:
+            raise
+        except ServiceError as error:
+            raise _failed(error, 1, None) from error
+        if not started.HasField("link"):
             updated.ClearField("link")
         response = api.ExecuteMultiOperationResponse()
         response.responses.add().start_workflow.CopyFrom(started)
@@ -226,14 +244,14 @@ T = TypeVar("T")
 NOT_DONE = Aborted("Operation was aborted.")
 
 
-async def _or_failed(operation: Awaitable[T], *, failed: int, other: ServiceError | None = NOT_DONE) -> T:
+async def _or_failed(operation: Awaitable[T], *, failed: int) -> T:
     """Tells a failure of operation number `failed` as that of the whole, unless another host has to be asked."""
     try:
         return await operation
     except OwnershipLost:
         raise
     except ServiceError as error:
-        raise _failed(error, failed, other) from error
+        raise _failed(error, failed) from error
 
 
 def _failed(error: ServiceError, failed: int, other: ServiceError | None = NOT_DONE) -> MultiOperationFailed:

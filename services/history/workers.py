@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
+from temporalio.api.enums.v1 import QueryResultType
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
+from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import InvalidArgument, NotFound
@@ -47,7 +49,22 @@ def parse_token(call: Call, blob: bytes) -> TaskToken:
 
 def take_answers(entry: RunEntry, request: api.RespondWorkflowTaskCompletedRequest) -> dict[str, PendingQuery]:
     """The queries that the worker has answered: what the completion does to its run is nothing to them any more."""
-    return {query_id: entry.queries.pop(query_id) for query_id in request.query_results if query_id in entry.queries}
+    return {
+        query_id: entry.queries.pop(query_id)
+        for query_id, result in request.query_results.items()
+        if query_id in entry.queries and _is_answer(result)
+    }
+
+
+def _is_answer(result: WorkflowQueryResult) -> bool:
+    """What is neither an answer nor an error is as good as nothing."""
+    if result.result_type == QueryResultType.QUERY_RESULT_TYPE_ANSWERED:
+        return result.HasField("answer") and not result.error_message
+    return bool(
+        result.result_type == QueryResultType.QUERY_RESULT_TYPE_FAILED
+        and result.error_message
+        and not result.HasField("answer")
+    )
 
 
 def give_answers(
@@ -196,7 +213,7 @@ class WorkflowTasks(Room):
             activity = entry.run.activities[scheduled_event_id]
             metrics.eager(call.namespace_id, activity.task_queue)
             scheduled = await scheduled_attributes(self, workflow, entry, scheduled_event_id)
-            task = activity_task_reply(call.namespace, entry.run, activity, scheduled)
+            task = activity_task_reply(call.namespace, entry.run, activity, scheduled, eager=True)
             reply += field_bytes(EAGER_ACTIVITY, task)
         return reply
 

@@ -16,7 +16,7 @@ from services.history.core.close import SERVICE_IDENTITY, terminate_run
 from services.history.core.commands import CLOSING, DECIDE, NOT_BUILT, BadCommand, Completion
 from services.history.core.commands.refusal import Cause
 from services.history.core.decision import Decision, Given
-from services.history.core.draft import Draft
+from services.history.core.draft import RETURNED_REQUEST_ID, Draft
 from services.history.core.finish import finish
 from services.history.core.indexed import forget_problem
 from services.history.core.names import cause_name, command_name
@@ -29,7 +29,6 @@ from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 
 BARE_TASK_DISTANCE = 2  # the last task's start, its completion, then the speculative task
 DISCARDED_EVENTS_MAX = 10  # history.discardSpeculativeWorkflowTaskMaximumEventsCount
-RETURNED_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"  # the reference's, seen in histories
 NOT_THE_WORKERS_FAULT = (
     Cause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
     Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
@@ -98,6 +97,10 @@ def _require_sequence(commands: Sequence[Command]) -> None:
             )
 
 
+def _closes(commands: Sequence[Command]) -> bool:
+    return bool(commands) and commands[-1].command_type in CLOSING
+
+
 _KNOWN = frozenset(DECIDE) | NOT_BUILT | {CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE}
 
 
@@ -143,7 +146,7 @@ def _complete(run: Run, given: Given, request: RespondWorkflowTaskCompletedReque
         event_id=draft.add(_completed_attributes(task, request)).event_id,
         namespace=namespace,
         identity=request.identity,
-        eager_request_id=given.request_id,
+        eager_request_id="" if _closes(request.commands) else given.request_id,
     )
     if forget_problem(draft.run) or run.build_id != draft.run.build_id:
         draft.push(Task.UPDATE_VISIBILITY)
@@ -194,7 +197,7 @@ def _keep_stickiness(draft: Draft, request: RespondWorkflowTaskCompletedRequest)
 
 
 def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, completion: Completion) -> None:
-    messages = {message.id: message for message in request.messages}
+    messages = list(request.messages)
     unseen = set(draft.run.buffered)
     for command in request.commands:
         if command.command_type == CommandType.COMMAND_TYPE_PROTOCOL_MESSAGE:
@@ -209,20 +212,21 @@ def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, c
                 raise BadCommand(UNHANDLED, "UnhandledCommand")
         DECIDE[command.command_type](draft, command, completion)
     if draft.run.is_open:
-        for message in messages.values():
+        for message in messages:
             take_message(draft, message)
 
 
-def _referenced(messages: dict[str, ProtocolMessage], command: Command) -> ProtocolMessage:
+def _referenced(messages: list[ProtocolMessage], command: Command) -> ProtocolMessage:
     bad = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE
     message_id = command.protocol_message_command_attributes.message_id
     if not command.HasField("protocol_message_command_attributes"):
         raise BadCommand(bad, "ProtocolMessageCommandAttributes is not set on ProtocolMessageCommand.")
     if not message_id:
         raise BadCommand(bad, "MessageID is not set on ProtocolMessageCommand.")
-    message = messages.pop(message_id, None)
+    message = next((each for each in messages if each.id == message_id), None)
     if message is None:
         raise BadCommand(bad, f"ProtocolMessageCommand referenced absent message ID {message_id}")
+    messages.remove(message)
     return message
 
 
@@ -266,7 +270,7 @@ def _refuse(run: Run, given: Given, bad: BadCommand, request: RespondWorkflowTas
     name = cause_name(bad.cause)
     error = invalid(name if bad.cause == UNHANDLED else f"{name}: {bad.message}")
     draft = Draft(run, given)
-    draft.run.admitted.clear()
+    draft.run.admitted = {key: update for key, update in run.admitted.items() if not update.sent_event_id}
     draft.updates_failed = True
     if run.info.task.attempt > 1 and bad.cause != UNHANDLED:
         return Completed(decision=finish(draft), error=error)

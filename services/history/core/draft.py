@@ -46,6 +46,7 @@ def _kinds() -> dict[type[Message], tuple[str, EventType.ValueType]]:
 
 KINDS = _kinds()  # attributes' type -> field of HistoryEvent, event type
 
+RETURNED_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"  # the reference's, seen in histories
 NEVER_BUFFERED = {
     WorkflowTaskScheduledEventAttributes,
     WorkflowTaskStartedEventAttributes,
@@ -164,7 +165,8 @@ class Draft:
         """The speculative task is written after all: its push and its time-outs are then those of any other task."""
         task = self.info.task
         task.kind = WorkflowTask.NORMAL
-        task.identity = ""  # a start that is written before the task's end does not name the worker (the reference's)
+        if task.request_id != RETURNED_REQUEST_ID:  # that one is taken by this very decision
+            task.identity = ""  # a start that is written before the task's end does not name the worker, as there
         if not task.started_event_id:
             self.push(Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt)
             if not task.sticky:
@@ -256,11 +258,16 @@ class Draft:
 
     def _write_started(self, task: WorkflowTask) -> None:
         assert task.started_event_id == self.info.next_event_id, "a started workflow task's place was taken"
-        self.end_batch()
+        if not self._ends_with(task.scheduled_event_id):  # else the task was scheduled for the one who takes it
+            self.end_batch()
         self._append(task_started_event(task))
         self.end_batch()
         self.info.state_transitions += 1
         self.info.task.started_written = True
+
+    def _ends_with(self, event_id: int) -> bool:
+        batch = self._batches[-1]
+        return bool(batch) and batch[-1].event_id == event_id
 
     def _append(self, event: HistoryEvent) -> None:
         self.info.next_event_id += 1
