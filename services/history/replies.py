@@ -1,7 +1,7 @@
 """What a worker is told when it takes a task. History travels as the bytes it is stored in."""
 
 from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-defined]  # varints have no public name
-from temporalio.api.common.v1 import ActivityType, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import ActivityType, Priority, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, History
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -127,10 +127,19 @@ async def history_for_task(
 
 
 def activity_task_reply(
-    namespace: str, run: Run, activity: Activity, scheduled: ActivityTaskScheduledEventAttributes
+    namespace: str,
+    run: Run,
+    activity: Activity,
+    scheduled: ActivityTaskScheduledEventAttributes,
+    *,
+    eager: bool = False,
 ) -> bytes:
-    """A serialized PollActivityTaskQueueResponse for the started attempt."""
+    """A serialized PollActivityTaskQueueResponse for the started attempt.
+
+    `eager`: it comes with a workflow task's completion, and tells no priority but its own. (the reference's)
+    """
     info = run.info
+    has_priority = activity.HasField("priority") or (info.HasField("priority") and not eager)
     reply = api.PollActivityTaskQueueResponse(
         task_token=activity_token(run, activity),
         workflow_namespace=namespace,
@@ -150,8 +159,6 @@ def activity_task_reply(
         start_to_close_timeout=scheduled.start_to_close_timeout,
         heartbeat_timeout=scheduled.heartbeat_timeout,
         retry_policy=activity.retry_policy if activity.HasField("retry_policy") else None,
-        priority=inherited(activity.priority, info.priority)
-        if activity.HasField("priority") or info.HasField("priority")
-        else None,
+        priority=inherited(activity.priority, Priority() if eager else info.priority) if has_priority else None,
     )
     return reply.SerializeToString()

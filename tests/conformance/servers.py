@@ -1,10 +1,11 @@
 """The servers that are compared, as processes of their own on free ports, gone when the run ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import grpc
 import temporalio.api.workflowservice.v1 as api
@@ -61,9 +62,9 @@ TIGHT_CONFIG = {
 
 
 @asynccontextmanager
-async def serve(name: str, *, tight: bool = False) -> AsyncIterator[grpc.aio.Channel]:
+async def serve(name: str, *, tight: bool = False, changed: Mapping[str, Any] = {}) -> AsyncIterator[grpc.aio.Channel]:
     """Run a server of SERVERS, and yield a channel to all its frontends once it starts workflows."""
-    config = {**DYNAMIC_CONFIG, **TIGHT_CONFIG} if tight else DYNAMIC_CONFIG
+    config = {**DYNAMIC_CONFIG, **(TIGHT_CONFIG if tight else {}), **changed}
     with TemporaryDirectory(prefix="conformance-") as directory:
         server = deployed(
             Path(directory), name, search_attributes=SEARCH_ATTRIBUTES, dynamic_config=config, in_memory=True

@@ -116,11 +116,15 @@ async def found_reverse_pages(w: Wire) -> None:
 
 
 @scenario
-async def found_eager_activity_priority(w: Wire) -> None:
-    """An activity that comes with the reply does not tell its priority."""
-    await w.start(Start(priority=Priority(priority_key=2)))
-    change = ScheduleActivity(request_eager_execution=True, priority=Priority(priority_key=1))
-    reply = await w.complete(await w.workflow_task(), schedule_activity("a", w.queue, change))
-    await w.complete_activity(api.PollActivityTaskQueueResponse(task_token=reply.activity_tasks[0].task_token))
-    await w.turn(schedule_activity("b", w.queue, ScheduleActivity(priority=Priority(priority_key=1))))
-    await w.activity_task()
+async def found_eager_activities(w: Wire) -> None:
+    """An activity that comes with the reply tells no priority but its own; none comes from a workflow that closes."""
+    for index, own in enumerate((None, Priority(), Priority(priority_key=1), Priority(fairness_key="x"))):
+        other = w.other(str(index))
+        await other.start(Start(priority=Priority(priority_key=2)))
+        change = ScheduleActivity(request_eager_execution=True, priority=own)
+        await other.complete(await other.workflow_task(), schedule_activity("a", other.queue, change))
+    closing = w.other("closing")
+    await closing.start()
+    eager = schedule_activity("a", closing.queue, ScheduleActivity(request_eager_execution=True))
+    await closing.turn(eager, complete_workflow())
+    await closing.describe()
