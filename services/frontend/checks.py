@@ -140,13 +140,22 @@ def links(given: Sequence[Link], number_max: int, size_max: int) -> None:
         if size > size_max:
             raise InvalidArgument(f"link exceeds allowed size of {size_max}, got {size}")
         variant = link.WhichOneof("variant")
-        if variant == "workflow_event":
-            event = link.workflow_event
-            for field, name in (("namespace", "namespace"), ("workflow_id", "workflow ID"), ("run_id", "run ID")):
-                if not getattr(event, field):
-                    raise InvalidArgument(f"workflow event link must not have an empty {name} field")
-        elif variant == "batch_job":
-            if not link.batch_job.job_id:
-                raise InvalidArgument("batch job link must not have an empty job ID")
-        else:
+        if variant not in _LINK_FIELDS:
             raise InvalidArgument("unsupported link variant")
+        for field, name in _LINK_FIELDS[variant].items():
+            if not getattr(getattr(link, variant), field):
+                raise InvalidArgument(f"{variant.replace('_', ' ')} link must not have an empty {name}")
+        event = link.workflow_event.event_ref
+        if event.event_id and not event.event_type:
+            raise InvalidArgument(
+                "workflow event link ref cannot have an unspecified event type and a non-zero event ID"
+            )
+
+
+# What a link must say, and what the reference calls it.
+_LINK_FIELDS = {
+    "workflow_event": {"namespace": "namespace field", "workflow_id": "workflow ID field", "run_id": "run ID field"},
+    "batch_job": {"job_id": "job ID"},
+    "activity": {"namespace": "namespace field", "activity_id": "activity ID field", "run_id": "run ID field"},
+    "nexus_operation": {"namespace": "namespace field", "operation_id": "operation ID field", "run_id": "run ID field"},
+}
