@@ -118,7 +118,7 @@ def _accept(draft: Draft, update_id: str, acceptance: Acceptance) -> None:
     draft.add(
         WorkflowExecutionUpdateAcceptedEventAttributes(
             protocol_instance_id=update_id,
-            accepted_request_message_id=acceptance.accepted_request_message_id,
+            accepted_request_message_id=f"{update_id}/request",
             accepted_request_sequencing_event_id=acceptance.accepted_request_sequencing_event_id,
             accepted_request=None if by_event else admitted.request if admitted else acceptance.accepted_request,
         )
