@@ -26,6 +26,13 @@ from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import RunInfo, Task, WorkflowTask
 
 RESETTER_IDENTITY = "history-resetter"
+ATTEMPTS = frozenset(
+    (
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    )
+)
 ATTEMPT_AFTER_FAILURE = 2  # however many attempts have failed: events speak of the first alone
 NO_REQUEST = "emptyUuid"  # what the reference writes of the poll that never was
 
@@ -81,7 +88,8 @@ class Fork:
         for event in History.FromString(batch.blob).events:
             info.next_event_id += 1
             apply(self.run, event, changes)
-            self.is_after_failure = _has_another_attempt(event)
+            if event.event_type in ATTEMPTS:
+                self.is_after_failure = _has_another_attempt(event)
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 info.ClearField("task_problem")
         info.history_bytes += len(batch.blob)

@@ -399,10 +399,9 @@ async def reset_of_a_run_whose_time_was_over(w: Wire) -> None:
     )
     await w.event(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT)
     second = await reset(w, 4)
-    await w.describe(run_id=first)
-    await w.describe()
-    await w.turn(start_timer("minute", 60))
     await w.closed(run_id=second)
+    await w.describe(run_id=first)
+    await w.describe(run_id=second)
 
 
 @scenario
