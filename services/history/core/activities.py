@@ -223,7 +223,8 @@ def _back_off(draft: Draft, activity: Activity, failure: Failure, backoff_ns: in
         activity.stamp += 1
         activity.backing_off = True
         activity.scheduled_time_ns = draft.now_ns + backoff_ns
-        activity.current_retry_interval_ns = backoff_ns
+        # The reference tells the time since the last answer, even where there was none but time-outs.
+        activity.current_retry_interval_ns = activity.scheduled_time_ns - activity.last_attempt_complete_time_ns
         _end_reset(activity)
     put(draft, activity)
 
@@ -260,15 +261,18 @@ def truncated(failure: Failure, bytes_max: int) -> Failure:
     """What a pending activity keeps of its last failure: a long one is cut. (limits_errors.md section 1)"""
     if failure.ByteSize() <= bytes_max:
         return failure
-    cause, _ = _cut(failure, bytes_max)
-    return Failure(message="Failure exceeds size limit.", server_failure_info=ServerFailureInfo(), cause=cause)
+    return Failure(
+        message="Failure exceeds size limit.",
+        server_failure_info=ServerFailureInfo(),
+        cause=_cut(failure, bytes_max),
+    )
 
 
 HEADER_BYTES = 4  # what the reference counts for each part that is kept
 
 
-def _cut(failure: Failure, room: int) -> tuple[Failure, int]:
-    """As much of it as there is room for, the most important first, and the room that is left."""
+def _cut(failure: Failure, room: int) -> Failure:
+    """As much of it as there is room for, the most important first."""
     kept = Failure()
     if failure.HasField("server_failure_info"):
         kept.server_failure_info.CopyFrom(failure.server_failure_info)
@@ -277,13 +281,14 @@ def _cut(failure: Failure, room: int) -> tuple[Failure, int]:
         info = failure.application_failure_info
         kept.application_failure_info.non_retryable = info.non_retryable
         kept.application_failure_info.type, room = _cut_text(info.type, room - HEADER_BYTES)
-    kept.message, room = _cut_text(failure.message, room)
+    if failure.HasField("cause"):
+        room -= HEADER_BYTES
     kept.source, room = _cut_text(failure.source, room)
+    kept.message, room = _cut_text(failure.message, room)
     kept.stack_trace, room = _cut_text(failure.stack_trace, room)
-    if failure.HasField("cause") and room > HEADER_BYTES:
-        cause, room = _cut(failure.cause, room - HEADER_BYTES)
-        kept.cause.CopyFrom(cause)
-    return kept, room
+    if failure.HasField("cause") and room > 0:
+        kept.cause.CopyFrom(_cut(failure.cause, room))
+    return kept
 
 
 def _cut_text(text: str, room: int) -> tuple[str, int]:

@@ -29,11 +29,10 @@ def chosen(draft: Draft, request: Request) -> list[Activity]:
     activities = list(draft.run.activities.values())
     match request.WhichOneof("activity"):
         case "id":
-            activities = [activity for activity in activities if activity.activity_id == request.id]
+            activity = draft.run.activity_by_id(request.id)
+            activities = [] if activity is None else [activity]
         case "type":
             activities = [activity for activity in activities if activity.activity_type == request.type]
-        case _:
-            pass
     if not activities:
         why = "Can't find pending activity with such ID. Invalid activityID or activity already completed"
         raise Rejection(Reason.NOT_FOUND, why)

@@ -47,6 +47,17 @@ async def activity_failure_cut_short(w: Wire) -> None:
             ),
             Failure(
                 message="m",
+                source="worker",
+                cause=Failure(
+                    message="x" * 5000,
+                    source="cause",
+                    application_failure_info=ApplicationFailureInfo(type="Longer"),
+                    cause=Failure(message="too deep"),
+                ),
+                application_failure_info=ApplicationFailureInfo(type="Long"),
+            ),
+            Failure(
+                message="m",
                 cause=Failure(
                     message="x" * 4000, server_failure_info=ServerFailureInfo(), cause=Failure(message="y" * 100)
                 ),
