@@ -238,6 +238,7 @@ async def options_of_next_run(w: Wire) -> None:
     await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
     await w.turn(continue_in_a_second())
     await w.describe()
+    await w.turn(complete_workflow())
 
 
 @scenario
@@ -247,6 +248,7 @@ async def options_taken_back_before_next_run(w: Wire) -> None:
     await update(w, "none", change(w, "versioning_override,priority", WorkflowExecutionOptions()))
     await w.turn(continue_in_a_second())
     await w.describe()
+    await w.turn(complete_workflow())
 
 
 @scenario
@@ -344,7 +346,7 @@ async def options_of_paused_run(w: Wire) -> None:
 @scenario
 async def options_of_delayed_run(w: Wire) -> None:
     """A change does not hasten a run that waits for its first task."""
-    await w.start(Start(workflow_start_delay=seconds(1)))
+    await w.start(Start(workflow_start_delay=seconds(2)))
     await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
     await w.event(EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
 
@@ -382,8 +384,8 @@ async def options_of_retry(w: Wire) -> None:
     )
     await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
     await w.turn(fail_workflow())
-    await w.describe()
     await w.turn(complete_workflow())
+    await w.describe()
 
 
 @scenario
@@ -392,6 +394,7 @@ async def options_of_cron(w: Wire) -> None:
     await w.start(Start(versioning_override=AUTO, cron_schedule="@every 1s"))
     await update(w, "priority", change(w, "priority", WorkflowExecutionOptions(priority=URGENT)))
     await w.turn(complete_workflow())
+    await w.workflow_task()
     await w.describe()
     await w.terminate()
 

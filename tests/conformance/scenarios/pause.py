@@ -122,7 +122,7 @@ async def pause_bad_requests(w: Wire) -> None:
 async def pause_timer_fires(w: Wire) -> None:
     """Timers fire; the workflow hears of it when it goes on."""
     await w.start()
-    await w.turn(start_timer("t", 0.5))
+    await w.turn(start_timer("t", 1))
     await pause(w)
     await until_event(w, EventType.EVENT_TYPE_TIMER_FIRED)
     await w.describe()
@@ -250,9 +250,9 @@ async def pause_canceled(w: Wire) -> None:
 @scenario
 async def pause_run_times_out(w: Wire) -> None:
     """The run's time runs on."""
-    await w.start(Start(workflow_run_timeout=seconds(1)))
+    await w.start(Start(workflow_run_timeout=seconds(2)))
     await pause(w)
-    await w.closed()
+    await until_event(w, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT)
     await w.describe()
 
 

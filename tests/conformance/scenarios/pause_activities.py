@@ -26,7 +26,7 @@ USE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 
 
 RETRY = ScheduleActivityTaskCommandAttributes(
-    retry_policy=RetryPolicy(initial_interval=seconds(0.5), backoff_coefficient=1)
+    retry_policy=RetryPolicy(initial_interval=seconds(1), backoff_coefficient=1)
 )
 
 

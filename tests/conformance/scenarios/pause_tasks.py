@@ -56,7 +56,7 @@ async def pause_with_task_started(w: Wire) -> None:
     task = await w.workflow_task()
     await pause(w)
     await w.describe()
-    await w.complete(task, start_timer("t", 0.2), schedule_activity("a", w.queue))
+    await w.complete(task, start_timer("t", 1), schedule_activity("a", w.queue))
     await w.describe()
     await w.no_activity_task()
     await unpause(w)
@@ -119,7 +119,8 @@ async def pause_with_task_started_that_times_out(w: Wire) -> None:
     await w.let_time_pass(2)
     await w.describe()
     await unpause(w)
-    await w.turn(complete_workflow())
+    await w.describe()
+    await w.terminate()
 
 
 @scenario

@@ -3,6 +3,7 @@
 from itertools import product
 
 import temporalio.api.workflowservice.v1 as api
+from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes
 from temporalio.api.common.v1 import Link, Priority, RetryPolicy
 from temporalio.api.enums.v1 import EventType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 from temporalio.api.query.v1 import WorkflowQuery
@@ -11,7 +12,7 @@ from temporalio.api.workflow.v1 import OnConflictOptions, VersioningOverride
 from tests.conformance.commands import (
     cancel_workflow,
     complete_workflow,
-    continue_in_a_second,
+    continue_as_new,
     fail_workflow,
     payloads,
     seconds,
@@ -24,6 +25,9 @@ from tests.conformance.wire import Wire, over
 
 Start = api.StartWorkflowExecutionRequest
 SignalWithStart = api.SignalWithStartWorkflowExecutionRequest
+CONTINUE_IN_TWO_SECONDS = continue_as_new(
+    ContinueAsNewWorkflowExecutionCommandAttributes(backoff_start_interval=seconds(2))
+)
 POLICIES = list(product(REUSE.items(), CONFLICT.items()))
 USE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 TERMINATE = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
@@ -168,10 +172,11 @@ async def policies_attached_request_is_of_its_run(w: Wire) -> None:
         on_conflict_options=OnConflictOptions(attach_request_id=True),
     )
     await try_start(w, change, "attach")
-    await w.turn(continue_in_a_second())
+    await w.turn(CONTINUE_IN_TWO_SECONDS)
     await w.describe()
     await try_start(w, change, "again, to the next run")
     await try_start(w, Start(request_id="start", workflow_id_conflict_policy=USE_EXISTING), "the first start")
+    await w.turn(complete_workflow())
 
 
 @scenario
@@ -225,7 +230,7 @@ async def delay_signal_with_start_hastens(w: Wire) -> None:
 @scenario
 async def delay_of_signal_with_start(w: Wire) -> None:
     """A signal-with-start may be delayed itself: its signal waits with it."""
-    await try_signal_with_start(w, SignalWithStart(workflow_start_delay=seconds(1)))
+    await try_signal_with_start(w, SignalWithStart(workflow_start_delay=seconds(2)))
     await w.describe()
     await w.turn(complete_workflow())
 
@@ -297,7 +302,7 @@ async def delay_of_nothing(w: Wire) -> None:
 @scenario
 async def delay_and_options(w: Wire) -> None:
     """Attaching to a delayed run does not hasten it."""
-    await w.start(Start(workflow_start_delay=seconds(1)))
+    await w.start(Start(workflow_start_delay=seconds(2)))
     change = Start(
         request_id="second",
         workflow_id_conflict_policy=USE_EXISTING,
@@ -353,7 +358,9 @@ async def eager_with_policies(w: Wire) -> None:
 async def eager_task_times_out(w: Wire) -> None:
     """A task that the client does not answer comes from the queue after its time."""
     await try_eager(w, Start(workflow_task_timeout=seconds(1)), "start")
-    await w.turn(complete_workflow())
+    await w.event(EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+    await w.workflow_task()
+    await w.terminate()
 
 
 @scenario
