@@ -32,6 +32,9 @@ DYNAMIC_CONFIG = {
         {"Pattern": "secure.example*"},
     ],
     "frontend.WorkflowPauseEnabled": True,  # off unless set
+    # The official server deletes a closed run once its queues have noted that the close was seen to.
+    "history.transferProcessorUpdateAckInterval": "200ms",
+    "history.visibilityProcessorUpdateAckInterval": "200ms",
     # Lower than anyone would set them, so that a scenario can come so far.
     "history.workflowTaskHeartbeatTimeout": "2s",
     "limit.historyCount.suggestContinueAsNew": 60,
