@@ -1,8 +1,8 @@
 """Messages as text, with what may legitimately differ between two servers taken out.
 
 Everything that is normalised is in this file: `IGNORED` (left out), `MEASURED` (rounded), `OPAQUE` (only its
-presence counts), times (present or zero), UUIDs and error hashes (numbered in order of appearance). All else must
-be equal.
+presence counts), `TOLD_BY_EITHER` (texts of errors), times (present or zero), UUIDs and error hashes (numbered in
+order of appearance). All else must be equal.
 """
 
 import math
@@ -71,8 +71,13 @@ OPAQUE = {
 # Repeated field (message.field) -> why its entries come in any order; they are shown sorted.
 UNORDERED = {
     "DescribeWorkflowExecutionResponse.callbacks": "entries of a map",
+    "DescribeWorkflowExecutionResponse.pending_activities": "entries of a map",
+    "DescribeWorkflowExecutionResponse.pending_children": "entries of a map",
     "WorkflowExecutionStartedEventAttributes.completion_callbacks": "entries of a map, in runs that follow others",
 }
+
+# Status code -> why its text and details are left out.
+TOLD_BY_EITHER = {"DEADLINE_EXCEEDED": "client and server notice at the same time, and either may be the one to tell"}
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")  # of a listener of the scenario's own

@@ -165,11 +165,6 @@ async def activities_of_many_kinds_paused(w: Wire) -> None:
     await w.turn(*(schedule_activity(name, w.id(name)) for name in names))
     for name in names:
         await pause(w, api.PauseActivityRequest(id=name))
-    described = await w.unrecorded(
-        w.rpc.DescribeWorkflowExecution,
-        api.DescribeWorkflowExecutionRequest(namespace=w.namespace, execution=w.execution()),
-    )
-    found = described.workflow_execution_info.search_attributes.indexed_fields["TemporalPauseInfo"]
-    w.note(found.data.decode())
+    await w.describe()
     await unpause(w, api.UnpauseActivityRequest(unpause_all=True))
     await w.terminate()

@@ -46,14 +46,6 @@ async def schedule(w: Wire, *commands: Command, change: Schedule | None = None) 
     await w.turn(schedule_activity("a", w.queue, change), *commands)
 
 
-async def describe_in_order(w: Wire) -> None:
-    """Describe a workflow with several pending activities in the order of their ids: a server may have any."""
-    request = api.DescribeWorkflowExecutionRequest(namespace=w.namespace, execution=w.execution())
-    described = await w.unrecorded(w.rpc.DescribeWorkflowExecution, request)
-    described.pending_activities.sort(key=lambda pending: pending.activity_id)
-    w.transcript.settle(w.transcript.enter("DescribeWorkflowExecution (in order)"), described)
-
-
 def of_type(name: str, activity_id: str, queue: str) -> Command:
     """An activity of that type."""
     return schedule_activity(activity_id, queue, Schedule(activity_type=ActivityType(name=name)))
@@ -195,7 +187,7 @@ async def activities_paused_by_type(w: Wire) -> None:
     await schedule(w, of_type("Other", "b", w.id("b")), of_type("Other", "c", w.id("c")))
     by_type = api.PauseActivityRequest(namespace=w.namespace, execution=w.execution(), type="Other", reason="why")
     await w.call(w.rpc.PauseActivity, by_type)
-    await describe_in_order(w)
+    await w.describe()
     await w.activity_task()
     by_type.type = "Nobody's"
     await w.attempt(w.rpc.PauseActivity, by_type, note="no such type")
@@ -205,7 +197,7 @@ async def activities_paused_by_type(w: Wire) -> None:
     await w.call(w.rpc.UnpauseActivity, unpause_type)
     await w.activity_task(w.id("b"))
     await w.activity_task(w.id("c"))
-    await describe_in_order(w)
+    await w.describe()
 
 
 @scenario
@@ -216,7 +208,7 @@ async def activities_unpaused_all(w: Wire) -> None:
     await pause(w, api.PauseActivityRequest(id="b"))
     everything = api.UnpauseActivityRequest(namespace=w.namespace, execution=w.execution(), unpause_all=True)
     await w.call(w.rpc.UnpauseActivity, everything)
-    await describe_in_order(w)
+    await w.describe()
     await w.activity_task()
     await w.activity_task(w.id("b"))
     await w.call(w.rpc.UnpauseActivity, everything, note="none is paused")
@@ -475,7 +467,7 @@ async def activity_paused_is_listed(w: Wire) -> None:
     await w.until(w.rpc.ListWorkflowExecutions, by_value, lambda reply: len(reply.executions) == 1)
     await unpause(w)
     await w.until(w.rpc.ListWorkflowExecutions, found, lambda reply: not reply.executions)
-    await describe_in_order(w)
+    await w.describe()
 
 
 @scenario

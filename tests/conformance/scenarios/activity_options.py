@@ -13,7 +13,6 @@ from tests.conformance.scenarios.activities import start_activity
 from tests.conformance.scenarios.activity_operations import (
     LATE,
     SOON,
-    describe_in_order,
     of_type,
     schedule,
 )
@@ -285,17 +284,17 @@ async def activities_options_by_type_and_all(w: Wire) -> None:
         update_mask=FieldMask(paths=["heartbeat_timeout"]),
     )
     await w.unrecorded(w.rpc.UpdateActivityOptions, request)  # the reply is about one of them, never mind which
-    await describe_in_order(w)
+    await w.describe()
     request.type = "Nobody's"
     await w.attempt(w.rpc.UpdateActivityOptions, request, note="no such type")
     request.match_all = True
     request.activity_options.heartbeat_timeout.seconds = 6
     await w.unrecorded(w.rpc.UpdateActivityOptions, request)
-    await describe_in_order(w)
+    await w.describe()
     request.match_all = False
     request.activity_options.heartbeat_timeout.seconds = 7
     await w.unrecorded(w.rpc.UpdateActivityOptions, request)
-    await describe_in_order(w)
+    await w.describe()
     nothing = w.other("nothing")
     await nothing.start()
     request.execution.workflow_id = nothing.name

@@ -11,7 +11,6 @@ from tests.conformance.scenarios.activity_ends import cancel_first_activity
 from tests.conformance.scenarios.activity_operations import (
     LATE,
     SOON,
-    describe_in_order,
     of_type,
     pause,
     schedule,
@@ -219,7 +218,7 @@ async def activities_reset_by_type_and_all(w: Wire) -> None:
     await w.attempt(w.rpc.ResetActivity, request, note="no such type")
     request.match_all = True
     await w.call(w.rpc.ResetActivity, request, note="all")
-    await describe_in_order(w)
+    await w.describe()
     await w.activity_task(w.id("c"))
     await w.activity_task()
     request.match_all = False
@@ -284,6 +283,6 @@ async def activity_reset_badly(w: Wire) -> None:
     }
     for note, request in requests.items():
         await w.attempt(w.rpc.ResetActivity, request, note=note)
-    await describe_in_order(w)
+    await w.describe()
     await w.terminate()
     await w.attempt(w.rpc.ResetActivity, reset_request(w), note="closed")
