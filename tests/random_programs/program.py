@@ -101,10 +101,16 @@ def _why_late(flows: list[Flow], reply: api.ListWorkflowExecutionsResponse) -> s
 
 
 async def end(story: Story) -> None:
-    """Terminate what is open, so that callers of updates are answered. What else follows from that is not told."""
-    for flow in story.flows.values():
-        with contextlib.suppress(Stopped):
-            await flow.w.unrecorded(flow.w.rpc.TerminateWorkflowExecution, flow.w.terminate_request())
+    """Terminate what is open, so that callers of updates are answered. What else follows from that is not told.
+
+    More than once: an update-with-start whose workflow is closed before it could be updated starts another one.
+    """
+    while True:
+        for flow in story.flows.values():
+            with contextlib.suppress(Stopped):
+                await flow.w.unrecorded(flow.w.rpc.TerminateWorkflowExecution, flow.w.terminate_request())
+        if not story.callers or not (await asyncio.wait(story.callers, timeout=0.2))[1]:
+            break
     polls = [flow.sticky_poll for flow in story.flows.values() if flow.sticky_poll is not None]
     for sticky_poll in polls:
         sticky_poll.cancel()

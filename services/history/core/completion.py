@@ -23,7 +23,7 @@ from services.history.core.names import cause_name, command_name
 from services.history.core.rejection import Reason, Rejection, invalid, task_not_found
 from services.history.core.run import Run, copy_fields, copy_of
 from services.history.core.times import ns_of
-from services.history.core.updates import reject_unanswered, take_message
+from services.history.core.updates import reject_at_close, reject_unanswered, take_message
 from services.history.core.workflow_task import fail_task, schedule_task, start_task, time_out_task
 from services.protos.run_pb2 import Task, TaskToken, WorkflowTask
 
@@ -211,9 +211,11 @@ def _take_commands(draft: Draft, request: RespondWorkflowTaskCompletedRequest, c
             if draft.run.buffered.keys() & unseen:
                 raise BadCommand(UNHANDLED, "UnhandledCommand")
         DECIDE[command.command_type](draft, command, completion)
-    if draft.run.is_open:
-        for message in messages:
+    for message in messages:
+        if draft.run.is_open:
             take_message(draft, message)
+        else:
+            reject_at_close(draft, message)
 
 
 def _referenced(messages: list[ProtocolMessage], command: Command) -> ProtocolMessage:

@@ -155,6 +155,13 @@ def _complete(draft: Draft, update_id: str, response: Response) -> None:
     draft.outcomes[update_id] = response.outcome
 
 
+def reject_at_close(draft: Draft, message: ProtocolMessage) -> None:
+    """An answer that no command ordered before the close of the run: only a rejection, which needs no event, is one."""
+    rejection = UpdateRejection()
+    if message.body.Unpack(rejection):
+        draft.outcomes[message.protocol_instance_id] = Outcome(failure=rejection.failure)
+
+
 def reject_unanswered(draft: Draft, *, may_come_later: bool = False) -> None:
     """Updates that a worker has had, and said nothing of; unless it asks for another task to do so."""
     for update_id, update in list(draft.run.admitted.items()):

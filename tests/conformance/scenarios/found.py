@@ -7,7 +7,7 @@ from temporalio.api.common.v1 import Priority
 from tests.conformance.commands import complete_workflow, record_marker, schedule_activity, start_child
 from tests.conformance.registry import scenario
 from tests.conformance.scenarios.signals import signal_with_start
-from tests.conformance.scenarios.updates import Completed, admitted, ask
+from tests.conformance.scenarios.updates import Completed, admitted, ask, reject
 from tests.conformance.scenarios.visibility import has, listing
 from tests.conformance.wire import Wire
 
@@ -128,3 +128,14 @@ async def found_eager_activities(w: Wire) -> None:
     eager = schedule_activity("a", closing.queue, ScheduleActivity(request_eager_execution=True))
     await closing.turn(eager, complete_workflow())
     await closing.describe()
+
+
+@scenario
+async def found_update_rejected_with_the_close(w: Wire) -> None:
+    """A worker may reject an update with the very task that closes the workflow."""
+    await w.start()
+    asked = ask(w)
+    await admitted(w)
+    task = await w.workflow_task()
+    await w.complete(task, complete_workflow(), change=Completed(messages=[reject(task)]))
+    await asked
