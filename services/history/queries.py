@@ -167,7 +167,7 @@ def _require_ready(run: Run) -> None:
         raise WorkflowNotReady("Workflow execution closed before WorkflowTaskStarted event")
     if run.is_open and not _had_task(run):
         raise WorkflowNotReady("Workflow task is not scheduled yet.")
-    if run.is_open and run.info.task_attempts_since_success + 1 >= FAILING_FROM_ATTEMPT:
+    if run.info.task_attempts_since_success + 1 >= FAILING_FROM_ATTEMPT:
         raise WorkflowNotReady("Unable to query workflow due to Workflow Task in failed state.")
 
 

@@ -27,7 +27,7 @@ def _may_fail(flow: Flow) -> bool:
 
 def _may_be_asked(flow: Flow) -> bool:
     """The query becomes a task of its own, and it is known on which queue."""
-    at_rest = flow.is_idle or not flow.is_open
+    at_rest = flow.is_idle or (not flow.is_open and flow.last_attempt == 1)
     return flow.run_id in flow.answered and at_rest and not flow.has_stuck
 
 

@@ -51,6 +51,7 @@ class Flow:
     accepted: list[str] = field(default_factory=list)  # updates whose outcome is still to be told
     updates: list[str] = field(default_factory=list)  # all ids of updates so far
     runs: list[str] = field(default_factory=list)  # in their order
+    last_attempt: int = 1  # of the last workflow task that was seen
     begun: set[str] = field(default_factory=set)  # runs that have had a workflow task
     answered: set[str] = field(default_factory=set)  # runs of which a worker has completed a task
     closing: bool = False  # it has tried to close over what its worker had not seen, and may try again
@@ -133,6 +134,7 @@ class Flow:
             self.runs.append(self.run_id)
         if seen.HasField("pending_workflow_task"):
             self.begun.add(self.run_id)
+        self.last_attempt = max(seen.pending_workflow_task.attempt, self.last_attempt if not self.is_open else 1)
         if self.held is not None and seen.pending_workflow_task.state == TASK_SCHEDULED:
             self.drop_task()
             self.sticks = False

@@ -6,6 +6,8 @@ from temporalio.api.common.v1 import Priority
 
 from tests.conformance.commands import complete_workflow, record_marker, schedule_activity, start_child
 from tests.conformance.registry import scenario
+from tests.conformance.scenarios.queries import answer
+from tests.conformance.scenarios.queries import ask as ask_query
 from tests.conformance.scenarios.signals import signal_with_start
 from tests.conformance.scenarios.updates import Completed, admitted, ask, reject
 from tests.conformance.scenarios.visibility import has, listing
@@ -139,3 +141,23 @@ async def found_update_rejected_with_the_close(w: Wire) -> None:
     task = await w.workflow_task()
     await w.complete(task, complete_workflow(), change=Completed(messages=[reject(task)]))
     await asked
+
+
+@scenario
+async def found_query_after_failed_tasks(w: Wire) -> None:
+    """A closed workflow whose last tasks failed is not asked either: three attempts count, the one in hand too."""
+    for attempts, in_hand in ((1, True), (2, False), (2, True)):
+        other = w.other(f"{attempts}-{in_hand}")
+        await other.start()
+        await other.turn()
+        await other.signal()
+        for _ in range(attempts):
+            task = await other.workflow_task()
+            if in_hand and attempts == task.attempt:
+                break
+            await other.fail_workflow_task(task)
+        await other.terminate()
+        asked = ask_query(other)
+        if attempts == 1:
+            await other.call(w.rpc.RespondQueryTaskCompleted, answer(other, await other.workflow_task()))
+        await asked
