@@ -91,7 +91,11 @@ def started_attributes(
     started = WorkflowExecutionStartedEventAttributes(
         workflow_type=request.workflow_type,
         workflow_id=request.workflow_id,
-        task_queue=TaskQueue(name=request.task_queue.name, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        task_queue=TaskQueue(
+            name=request.task_queue.name,
+            kind=request.task_queue.kind or TaskQueueKind.TASK_QUEUE_KIND_NORMAL,
+            normal_name=request.task_queue.normal_name,
+        ),
         input=request.input if request.HasField("input") else None,
         identity=request.identity,
         original_execution_run_id=run_id,

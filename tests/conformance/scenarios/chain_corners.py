@@ -20,6 +20,7 @@ from tests.conformance.commands import (
     start_timer,
 )
 from tests.conformance.registry import scenario
+from tests.conformance.scenarios.visibility import has, listing
 from tests.conformance.wire import Wire
 
 Start = api.StartWorkflowExecutionRequest
@@ -189,3 +190,17 @@ async def chain_attempts_of_odd_policies(w: Wire) -> None:
         other = w.other(str(index))
         await other.start(Start(retry_policy=policy))
         await other.turn(fail_workflow())
+
+
+@scenario
+async def chain_listed(w: Wire) -> None:
+    """Each run of a chain is listed by itself, with its own status, memo and attributes; so are children."""
+    await w.start(Start(memo=Memo(fields={"one": payload("1")}), retry_policy=RetryPolicy(initial_interval=SECOND)))
+    await w.turn(fail_workflow())
+    await w.turn(continue_as_new(Continue(backoff_start_interval=SECOND, search_attributes=shade("red"))))
+    await w.turn(start_child(w.id("child"), w.id("child")))
+    await w.turn(complete_workflow())
+    await w.closed(w.id("child"))
+    for workflow_id, count in ((w.name, 3), (w.id("child"), 1)):
+        query = f"WorkflowId = '{workflow_id}' AND ExecutionStatus != 'Running'"
+        await w.until(w.rpc.ListWorkflowExecutions, listing(w, query), has(count))

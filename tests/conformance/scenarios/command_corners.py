@@ -1,15 +1,12 @@
 """Commands with attributes that are missing, wrong or contradictory, and commands that meet other commands."""
 
 import temporalio.api.workflowservice.v1 as api
-from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import Command
 from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes as Continue
 from temporalio.api.command.v1 import ModifyWorkflowPropertiesCommandAttributes as Modify
 from temporalio.api.command.v1 import RequestCancelExternalWorkflowExecutionCommandAttributes as CancelExternal
-from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes as Schedule
 from temporalio.api.command.v1 import SignalExternalWorkflowExecutionCommandAttributes as SignalExternal
-from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes as StartChild
-from temporalio.api.common.v1 import Header, Memo, Payload, Priority, RetryPolicy, SearchAttributes
+from temporalio.api.common.v1 import Header, Memo, Payload, SearchAttributes
 from temporalio.api.enums.v1 import CommandType
 
 from tests.conformance.commands import (
@@ -37,8 +34,6 @@ from tests.conformance.wire import Wire
 Start = api.StartWorkflowExecutionRequest
 
 NULL = Payload(metadata={"encoding": b"binary/null"})
-MIXED = Duration(seconds=1, nanos=-1)
-CENTURIES = Duration(seconds=200 * 365 * 24 * 3600)
 
 
 async def each_list_alone(w: Wire, lists: dict[str, list[Command]]) -> None:
@@ -77,111 +72,6 @@ async def command_without_attributes(w: Wire) -> None:
         "MODIFY_WORKFLOW_PROPERTIES",
     )
     await w.each_alone({kind: Command(command_type=CommandType.Value(f"COMMAND_TYPE_{kind}")) for kind in kinds})
-
-
-@scenario
-async def command_durations_odd(w: Wire) -> None:
-    """Durations of two signs, and of centuries."""
-    mixed_timer = start_timer("t", 0)
-    mixed_timer.start_timer_command_attributes.start_to_fire_timeout.CopyFrom(MIXED)
-    await w.each_alone(
-        {
-            "timer of two signs": mixed_timer,
-            "timer of centuries": start_timer("t", 200 * 365 * 24 * 3600),
-            "activity of two signs": schedule_activity("a", w.queue, Schedule(start_to_close_timeout=MIXED)),
-            "heartbeat of two signs": schedule_activity("a", w.queue, Schedule(heartbeat_timeout=MIXED)),
-            "activity of centuries": schedule_activity("a", w.queue, Schedule(schedule_to_close_timeout=CENTURIES)),
-            "child of two signs": start_child("c", w.queue, StartChild(workflow_run_timeout=MIXED)),
-            "child of centuries": start_child(w.id("c"), w.queue, StartChild(workflow_execution_timeout=CENTURIES)),
-            "next run of two signs": continue_as_new(Continue(workflow_run_timeout=MIXED)),
-            "next run of centuries": continue_as_new(
-                Continue(workflow_run_timeout=CENTURIES, backoff_start_interval=seconds(60))
-            ),
-            "back-off of two signs": continue_as_new(Continue(backoff_start_interval=MIXED)),
-        }
-    )
-
-
-@scenario
-async def command_retry_policies_odd(w: Wire) -> None:
-    """Every way a retry policy can be wrong, on an activity, a child and a next run."""
-    policies = {
-        "negative initial": RetryPolicy(initial_interval=seconds(-1)),
-        "initial of two signs": RetryPolicy(initial_interval=MIXED),
-        "negative maximum": RetryPolicy(maximum_interval=seconds(-1)),
-        "maximum below initial": RetryPolicy(initial_interval=seconds(5), maximum_interval=seconds(1)),
-        "negative coefficient": RetryPolicy(backoff_coefficient=-1),
-        "coefficient below one": RetryPolicy(backoff_coefficient=0.5),
-        "negative attempts": RetryPolicy(maximum_attempts=-1),
-        "unknown timeout": RetryPolicy(non_retryable_error_types=["TemporalTimeout:Tea"]),
-        "one attempt, all wrong": RetryPolicy(maximum_attempts=1, backoff_coefficient=0.5),
-    }
-    commands: dict[str, Command] = {}
-    for note, policy in policies.items():
-        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(retry_policy=policy))
-        commands[f"child, {note}"] = start_child(w.id("c"), w.queue, StartChild(retry_policy=policy))
-        commands[f"next run, {note}"] = continue_as_new(
-            Continue(retry_policy=policy, backoff_start_interval=seconds(60))
-        )
-    await w.each_alone(commands)
-
-
-@scenario
-async def command_retry_policies_filled_in(w: Wire) -> None:
-    """What a policy leaves open is filled in, on an activity, a child and a next run."""
-    policies = {
-        "empty": RetryPolicy(),
-        "long interval": RetryPolicy(initial_interval=seconds(3)),
-        "known timeouts": RetryPolicy(non_retryable_error_types=["TemporalTimeout:StartToClose", "Bad"]),
-    }
-    commands: dict[str, Command] = {}
-    for note, policy in policies.items():
-        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(retry_policy=policy))
-        commands[f"child, {note}"] = start_child(w.id(note), w.queue, StartChild(retry_policy=policy))
-        commands[f"next run, {note}"] = continue_as_new(
-            Continue(retry_policy=policy, backoff_start_interval=seconds(60))
-        )
-    await w.each_alone(commands)
-
-
-@scenario
-async def command_priorities_odd(w: Wire) -> None:
-    """Priorities that make no sense, on activities and children."""
-    priorities = {
-        "negative key": Priority(priority_key=-1),
-        "large key": Priority(priority_key=99),
-        "long fairness key": Priority(fairness_key="x" * 65),
-        "negative weight": Priority(fairness_weight=-1),
-        "large weight": Priority(fairness_weight=2000),
-    }
-    commands: dict[str, Command] = {}
-    for note, priority in priorities.items():
-        commands[f"activity, {note}"] = schedule_activity("a", w.queue, Schedule(priority=priority))
-        commands[f"child, {note}"] = start_child(w.id(f"c {note}"), w.queue, StartChild(priority=priority))
-    await w.each_alone(commands)
-
-
-@scenario
-async def command_times_meet_the_run_timeout(w: Wire) -> None:
-    """An activity's and a child's times are fitted to their run's, a timer's is not."""
-    await w.start(Start(workflow_run_timeout=seconds(60)))
-    long = seconds(600)
-    await w.turn(
-        schedule_activity("only close", w.queue, Schedule(schedule_to_close_timeout=long)),
-        schedule_activity("only start to close", w.queue, Schedule(start_to_close_timeout=long)),
-        schedule_activity(
-            "everything",
-            w.queue,
-            Schedule(
-                schedule_to_close_timeout=long,
-                schedule_to_start_timeout=seconds(500),
-                start_to_close_timeout=seconds(5),
-                heartbeat_timeout=seconds(50),
-            ),
-        ),
-        start_timer("t", 600),
-        start_child(w.id("child"), w.id("child"), StartChild(workflow_run_timeout=long)),
-    )
 
 
 @scenario

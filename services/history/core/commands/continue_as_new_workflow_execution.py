@@ -3,7 +3,7 @@
 from typing import Final
 
 from temporalio.api.command.v1 import Command, ContinueAsNewWorkflowExecutionCommandAttributes
-from temporalio.api.enums.v1 import ContinueAsNewInitiator, TaskQueueKind
+from temporalio.api.enums.v1 import ContinueAsNewInitiator
 from temporalio.api.history.v1 import (
     WorkflowExecutionContinuedAsNewEventAttributes,
     WorkflowExecutionStartedEventAttributes,
@@ -16,6 +16,7 @@ from services.history.core.commands.refusal import (
     Cause,
     Completion,
     checked_ns,
+    queue_asked,
     require,
     require_blob,
     require_length,
@@ -50,7 +51,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         WorkflowExecutionContinuedAsNewEventAttributes(
             new_execution_run_id=run_id,
             workflow_type=started.workflow_type,
-            task_queue=started.task_queue,
+            task_queue=queue_asked(asked.task_queue, draft.info.task_queue),
             input=asked.input if asked.HasField("input") else None,
             workflow_run_timeout=started.workflow_run_timeout,
             workflow_task_timeout=started.workflow_task_timeout,
@@ -98,9 +99,7 @@ def _started(
     started = following_attributes(draft, run_id, initiator, duration(backoff_ns) if waits else None)
     if asked.workflow_type.name:
         started.workflow_type.CopyFrom(asked.workflow_type)
-    started.task_queue.CopyFrom(
-        TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL)
-    )
+    started.task_queue.CopyFrom(queue_asked(TaskQueue(name=asked.task_queue.name), info.task_queue))
     if not started.HasField("workflow_run_timeout"):
         started.workflow_run_timeout.CopyFrom(duration(0))
     if ns_of(asked.workflow_run_timeout):

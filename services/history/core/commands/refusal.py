@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Priority, SearchAttributes
-from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import TaskQueueKind, WorkflowTaskFailedCause
+from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.draft import Draft
 from services.history.core.times import ns_of, why_invalid_duration
@@ -82,6 +83,12 @@ def require_length(
         cause,
         f"{name} on {where} exceeds length limit. {told}{name}={text} Length={length} Limit={limit}{rest}",
     )
+
+
+def queue_asked(asked: TaskQueue, otherwise: str = "") -> TaskQueue:
+    """The task queue as events show it: of a normal kind unless another is said."""
+    kind = asked.kind or TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    return TaskQueue(name=asked.name or otherwise, kind=kind, normal_name=asked.normal_name)
 
 
 def told_queue(name: str) -> str:

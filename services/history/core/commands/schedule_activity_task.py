@@ -3,15 +3,14 @@
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
 from temporalio.api.common.v1 import Priority, RetryPolicy
-from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
-from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.activities import start_activity
 from services.history.core.commands.refusal import (
     BadCommand,
     Cause,
     Completion,
+    queue_asked,
     require,
     require_blob,
     why_invalid_priority,
@@ -56,7 +55,7 @@ def decide(draft: Draft, command: Command, completion: Completion) -> None:
         ActivityTaskScheduledEventAttributes(
             activity_id=asked.activity_id,
             activity_type=asked.activity_type,
-            task_queue=TaskQueue(name=queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+            task_queue=queue_asked(asked.task_queue),
             header=asked.header if asked.HasField("header") else None,
             input=asked.input if asked.HasField("input") else None,
             schedule_to_close_timeout=normalised_timeouts[0],
@@ -115,6 +114,7 @@ def timeouts(
 
 def _check(draft: Draft, asked: ScheduleActivityTaskCommandAttributes) -> None:
     limit = draft.given.limits.id_length_max
+    require(asked.HasField("task_queue"), BAD, "taskQueue is not set")
     why = why_invalid_task_queue(asked.task_queue.name, limit)
     require(why is None, BAD, why)
     for name, text in (("activityId", asked.activity_id), ("activityType", asked.activity_type.name)):

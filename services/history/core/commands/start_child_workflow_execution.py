@@ -1,15 +1,15 @@
 """StartChildWorkflowExecution: the child is started by an outbox task; its start and its end come back as events."""
 
 from temporalio.api.command.v1 import Command, StartChildWorkflowExecutionCommandAttributes
-from temporalio.api.enums.v1 import ParentClosePolicy, TaskQueueKind, WorkflowIdReusePolicy
+from temporalio.api.enums.v1 import ParentClosePolicy, WorkflowIdReusePolicy
 from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
-from temporalio.api.taskqueue.v1 import TaskQueue
 
 from services.history.core.commands.refusal import (
     BadCommand,
     Cause,
     Completion,
     checked_ns,
+    queue_asked,
     require,
     require_blob,
     require_length,
@@ -96,7 +96,7 @@ def _initiated(
         namespace_id=info.namespace_id,
         workflow_id=asked.workflow_id,
         workflow_type=asked.workflow_type,
-        task_queue=TaskQueue(name=asked.task_queue.name or info.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        task_queue=queue_asked(asked.task_queue, info.task_queue),
         workflow_execution_timeout=asked.workflow_execution_timeout
         if asked.HasField("workflow_execution_timeout")
         else None,
