@@ -113,6 +113,7 @@ PROBLEMS_FOR_SEARCH_ATTRIBUTE = Setting(  # workflow task failures in a row
 )
 DEFAULT_ACTIVITY_RETRY = Setting("history.defaultActivityRetryPolicy", RetryDefaults(), _NAMESPACE, RetryDefaults.parse)
 DEFAULT_WORKFLOW_RETRY = Setting("history.defaultWorkflowRetryPolicy", RetryDefaults(), _NAMESPACE, RetryDefaults.parse)
+ENABLE_WORKFLOW_ID_REUSE_VALIDATION = Setting("history.enableWorkflowIdReuseStartTimeValidation", False, _NAMESPACE)
 WORKFLOW_ID_REUSE_MIN_INTERVAL = Setting("history.workflowIdReuseMinimalInterval", _S, _NAMESPACE)
 ALLOW_RESET_WITH_PENDING_CHILDREN = Setting("history.allowResetWithPendingChildren", True, _NAMESPACE)
 ENABLE_EAGER_ACTIVITIES = Setting("system.enableActivityEagerExecution", True, _NAMESPACE)

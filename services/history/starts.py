@@ -5,6 +5,7 @@ from collections.abc import Callable
 from temporalio.api.common.v1 import Link, Payload, Payloads
 from temporalio.api.enums.v1 import (
     EventType,
+    ResourceExhaustedCause,
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
@@ -14,7 +15,7 @@ from temporalio.api.workflowservice import v1 as api
 
 from services import cron
 from services.config import limits
-from services.errors import NotFound, WorkflowExecutionAlreadyStarted
+from services.errors import NotFound, ResourceExhausted, WorkflowExecutionAlreadyStarted
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.callbacks import require_room
 from services.history.core.close import SERVICE_IDENTITY, terminate_run
@@ -123,6 +124,8 @@ class Starts(Room):
     ) -> RunEntry:
         """Creates a run, ending the current one first when the policies say so. Raises when they forbid it."""
         terminates = current is not None and await self._may_replace(workflow, current, request)
+        if current is not None:
+            self._refuse_haste(call, current, request.workflow_id)
         run_id = self.engine.chance.run_id()
         given = self.engine.given(call.namespace_id)
         started = started_attributes(
@@ -279,6 +282,19 @@ class Starts(Room):
             terminates = current is not None and await self._may_replace(workflow, current, start)
             entry = await self._create_child(workflow, request, current, terminates=terminates)
             return StartChildResponse(run_id=entry.run.info.run_id)
+
+    def _refuse_haste(self, call: Call, current: CurrentRecord, workflow_id: str) -> None:
+        """Where that is watched, an id is not used again at once: whoever does so is likely to be in a loop."""
+        if not self.engine.config.get(limits.ENABLE_WORKFLOW_ID_REUSE_VALIDATION, call.namespace):
+            return
+        interval = self.engine.config.get(limits.WORKFLOW_ID_REUSE_MIN_INTERVAL, call.namespace)
+        age_ms = (self.engine.clock.now_ns() - current.start_time_ns) // 1_000_000
+        if age_ms < interval.total_seconds() * 1000:
+            what = "restarts" if current.status == RUNNING else "starts"
+            raise ResourceExhausted(
+                f"Too many {what} for workflow {workflow_id}. Time since last start: {age_ms} ms",
+                ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW,
+            )
 
     async def _may_replace(
         self, workflow: WorkflowEntry, current: CurrentRecord, request: api.StartWorkflowExecutionRequest
