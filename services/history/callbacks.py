@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 from services.config import limits
-from services.errors import NotFound
+from services.errors import NotFound, Unavailable
+from services.history.breakers import CircuitBreakers
 from services.history.cache import RunEntry, WorkflowEntry
 from services.history.core.callbacks import Attempt, State, end_attempt, end_backoff
 from services.history.core.draft import Draft
@@ -39,7 +40,7 @@ class CallbackCaller:
     """Calls whom runs have registered, by `post`. A callback that was called and not written is called again."""
 
     def __init__(self, engine: Engine, post: Post) -> None:
-        self._engine, self._post = engine, post
+        self._engine, self._post, self._breakers = engine, post, CircuitBreakers(engine.clock)
 
     async def call(self, shard: Shard, key: Key, task: Task, workflow: WorkflowEntry, entry: RunEntry) -> bool:
         """Makes one attempt and writes how it ended."""
@@ -69,12 +70,16 @@ class CallbackCaller:
         namespace = self._engine.namespaces.by_id(workflow.namespace_id).name
         close = await self._engine.event(workflow, entry, entry.run.info.close_event_id)
         headers, body = completion(namespace, entry.run, close, callback)
-        timeout = self._engine.config.get(limits.CALLBACK_TIMEOUT, namespace, destination=urlsplit(url).netloc)
+        destination = urlsplit(url).netloc
+        if not self._breakers.may_call(destination):
+            raise Unavailable(f"{destination} has failed too often and is left alone for a while")
+        timeout = self._engine.config.get(limits.CALLBACK_TIMEOUT, namespace, destination=destination)
         try:
-            answer = await self._post(url, headers, body, timeout.total_seconds())
+            attempt = judge(await self._post(url, headers, body, timeout.total_seconds()))
         except WebError as error:
-            return Attempt(str(error), retryable=True)
-        return judge(answer)
+            attempt = Attempt(str(error), retryable=True)
+        self._breakers.note(destination, failed=attempt.retryable)
+        return attempt
 
 
 def judge(answer: WebAnswer) -> Attempt:

@@ -21,6 +21,7 @@ from tests.conformance.commands import (
 )
 from tests.conformance.listener import Listener, listening
 from tests.conformance.registry import scenario
+from tests.conformance.resetting import reset
 from tests.conformance.wire import Wire
 
 State = CallbackState
@@ -31,6 +32,7 @@ SUCCEEDED, FAILED, BACKING_OFF = (
 )
 Start = api.StartWorkflowExecutionRequest
 USE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+TERMINATE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
 LINK = Link(workflow_event=Link.WorkflowEvent(namespace="default", workflow_id="caller", run_id="caller-run"))
 
 
@@ -404,3 +406,68 @@ async def callback_many(w: Wire) -> None:
         await w.turn(complete_workflow("result"))
         await asyncio.gather(*(listener.request(path) for path in paths))
         await until_called(w, SUCCEEDED)
+
+
+@scenario
+async def callback_reset(w: Wire) -> None:
+    """A reset run tells nobody; the run that is made of it has the callbacks, those attached later as well."""
+    async with listening() as listener:
+        run_id = await w.start(calling(listener.address("/end")))
+        await w.turn()
+        await attach(w, attaching("another", listener.address("/attached")))
+        await reset(w, 4)
+        await w.describe(run_id=run_id)
+        await w.describe()
+        await w.turn(complete_workflow("result"))
+        w.note(await listener.request("/end"))
+        w.note(await listener.request("/attached"))
+        await until_called(w, SUCCEEDED)
+
+
+@scenario
+async def callback_of_closed_run_reset(w: Wire) -> None:
+    """A run that is reset after its end has told it; the new run tells its own."""
+    async with listening() as listener:
+        await w.start(calling(listener.address("/end")))
+        await w.turn(complete_workflow("first"))
+        w.note(await listener.request("/end"))
+        await until_called(w, SUCCEEDED)
+        await reset(w, 4)
+        await w.turn(complete_workflow("second"))
+        w.note(await listener.request("/end"))
+        await until_called(w, SUCCEEDED)
+
+
+@scenario
+async def callback_replaced_workflow(w: Wire) -> None:
+    """A start that ends the running workflow makes that one tell."""
+    async with listening() as listener:
+        await w.start(calling(listener.address("/first")))
+        change = calling(listener.address("/second"))
+        change.workflow_id_conflict_policy = TERMINATE_EXISTING
+        change.request_id = "another"
+        await w.start(change)
+        w.note(await listener.request("/first"))
+        await w.turn(complete_workflow("result"))
+        w.note(await listener.request("/second"))
+
+
+@scenario
+async def callback_attached_links_alone(w: Wire) -> None:
+    """Links and callbacks are attached each for itself, with or without a request id."""
+    async with listening() as listener:
+        await w.start()
+        await w.turn()
+        for number, wanted in enumerate(
+            (
+                OnConflictOptions(attach_links=True),
+                OnConflictOptions(attach_request_id=True),
+                OnConflictOptions(attach_request_id=True, attach_links=True),
+                OnConflictOptions(),
+            )
+        ):
+            change = attaching(str(number), listener.address("/never"), links=[LINK])
+            change.on_conflict_options.CopyFrom(wanted)
+            await attach(w, change)
+        await w.describe()
+        await w.terminate()

@@ -9,7 +9,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import Command
-from temporalio.api.common.v1 import Payloads, Priority, RetryPolicy
+from temporalio.api.common.v1 import Callback, Payloads, Priority, RetryPolicy
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
     ParentClosePolicy,
@@ -18,7 +18,10 @@ from temporalio.api.enums.v1 import (
     WorkflowExecutionStatus,
 )
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.history.v1 import StartChildWorkflowExecutionInitiatedEventAttributes
+from temporalio.api.history.v1 import (
+    StartChildWorkflowExecutionInitiatedEventAttributes,
+    WorkflowExecutionOptionsUpdatedEventAttributes,
+)
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 from temporalio.api.workflowservice import v1 as api
@@ -26,6 +29,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.history.core import activities, activity_options
 from services.history.core.activity_operations import chosen, pause_activities, reset_activities, unpause_activities
 from services.history.core.activity_options import WHOLE, restore_options
+from services.history.core.callbacks import Attempt, end_attempt, end_backoff
 from services.history.core.close import terminate_run
 from services.history.core.decision import Limits
 from services.history.core.draft import Draft
@@ -51,6 +55,7 @@ T = TypeVar("T")
 
 SPANS_NS = [SECOND, 0, 1, SECOND // 1000, SECOND, SECOND, 2 * SECOND, 5 * SECOND, 11 * SECOND]
 SECONDS = [0, 1, 5, 30]
+CALLBACKS_MAX = 4
 SMALL = Limits(
     history_events_max=90,
     history_events_suggest=40,
@@ -102,6 +107,7 @@ class Life:
             workflow_execution_timeout=duration(self.one_of([0, 0, 0, 0, 40], "execution time-out") * SECOND),
             retry_policy=self.retry_policy(),
             cron_schedule=self.one_of(["", "", "", "* * * * *"], "cron"),
+            completion_callbacks=self.callbacks(),
         )
 
     # Choosing.
@@ -149,6 +155,8 @@ class Life:
             (1, run.info.next_event_id > 60, self.terminate),
             (3 if run.is_paused else 1, run.info.next_event_id > 10, self.pause_or_unpause),
             (1, True, self.update_options),
+            (1, run.is_open, self.attach_callbacks),
+            (10, not run.is_open and run.callbacks, self.call_back),
             (5, not run.info.completed_task_event_id, self.schedule_first_task),
             (10, task_waits, self.start_workflow_task),
             (10, task_started and self.tokens, self.complete_workflow_task),
@@ -171,6 +179,27 @@ class Life:
             self.shell.decide(decide)
         except Rejection:
             return
+
+    # Callbacks.
+
+    def callbacks(self) -> list[Callback]:
+        return [Callback(nexus=Callback.Nexus(url="http://there/"))] * self.one_of([0, 0, 1, 2], "callbacks")
+
+    def attach_callbacks(self) -> None:
+        self.names += 1
+        attributes = WorkflowExecutionOptionsUpdatedEventAttributes(
+            attached_request_id=str(self.names), attached_completion_callbacks=self.callbacks()
+        )
+        if len(self.shell.run.callbacks) < CALLBACKS_MAX:
+            self.input(lambda draft: draft.add(attributes))
+
+    def call_back(self) -> None:
+        number, callback = self.one_of(list(self.shell.run.callbacks.items()), "callback")
+        attempt = self.one_of([Attempt(), Attempt("busy", retryable=True), Attempt("no")], "answer")
+        if self.maybe("its back-off ends"):
+            self.input(lambda draft: end_backoff(draft, number, callback.attempt))
+        else:
+            self.input(lambda draft: end_attempt(draft, number, attempt, callback.attempt))
 
     # Time, and what is lost with memory.
 
