@@ -42,15 +42,22 @@ class Judge:
     async def judge_all(
         self, programs: Iterable[Program], at_once: int = AT_ONCE_MAX
     ) -> AsyncIterator[tuple[Program, Verdict]]:
-        """Play many; verdicts as they come."""
+        """Play many; verdicts as they come. What differs in the crowd is played again, alone: that is its verdict."""
         places = asyncio.Semaphore(at_once)
 
         async def one(program: Program) -> tuple[Program, Verdict]:
             async with places:
                 return program, await self.judge(program)
 
-        for verdict in asyncio.as_completed([one(each) for each in programs]):
-            yield await verdict
+        anew: list[Program] = []
+        for playing in asyncio.as_completed([one(each) for each in programs]):
+            program, verdict = await playing
+            if verdict.agrees:
+                yield program, verdict
+            else:
+                anew.append(program)
+        for program in anew:
+            yield program, await self.judge(program, suffix="-alone")
 
 
 async def _play(program: Program, wire: Wire) -> Transcript:
