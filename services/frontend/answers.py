@@ -6,7 +6,6 @@ A result over the limit must not come back for ever in retries of a refused call
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import QueryResultType
 from temporalio.api.failure.v1 import Failure, ServerFailureInfo
-from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.workflowservice import v1 as api
 
 from services.config import limits
@@ -14,9 +13,6 @@ from services.errors import InvalidArgument
 from services.frontend import checks
 from services.frontend.backends import Backends
 from services.rpc import Call
-
-QUERY_FAILED = QueryResultType.QUERY_RESULT_TYPE_FAILED
-TOO_LARGE = "Blob data size exceeds limit."
 
 
 class Answers:
@@ -29,9 +25,6 @@ class Answers:
         self, call: Call, request: api.RespondWorkflowTaskCompletedRequest
     ) -> bytes:
         self._check_identity(request.identity)
-        for result in request.query_results.values():
-            if self._too_large(call, result.answer):
-                result.CopyFrom(WorkflowQueryResult(result_type=QUERY_FAILED, error_message=TOO_LARGE))
         return await self._history.respond_workflow_task_completed(call, request)
 
     async def respond_workflow_task_failed(self, call: Call, request: api.RespondWorkflowTaskFailedRequest) -> None:
@@ -43,7 +36,8 @@ class Answers:
     async def respond_query_task_completed(self, call: Call, request: api.RespondQueryTaskCompletedRequest) -> None:
         if self._too_large(call, request.query_result):
             request.ClearField("query_result")
-            request.completed_type, request.error_message = QUERY_FAILED, TOO_LARGE
+            request.completed_type = QueryResultType.QUERY_RESULT_TYPE_FAILED
+            request.error_message = "Blob data size exceeds limit."
         await self._matching.respond_query_task_completed(call, request)
 
     async def respond_activity_task_completed(

@@ -50,6 +50,8 @@ class Queries(Room):
         while _travels_with_task(entry):
             result = await self._with_task(call, entry, request, until)
             if result is not None:
+                if result.answer.ByteSize() > self.engine.config.get(limits.BLOB_SIZE_ERROR, call.namespace):
+                    raise InvalidArgument("Blob data size exceeds limit.")
                 return _response(result)
             entry = await self.engine.run(workflow, entry.run.info.run_id)  # it may have been read anew
             _require_ready(entry.run)

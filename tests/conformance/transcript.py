@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from temporalio.api.common.v1 import WorkflowExecution
 
-from tests.conformance.normalise import Normaliser
+from tests.conformance.normalise import TOLD_BY_EITHER, Normaliser
 
 
 @dataclass
@@ -23,6 +23,8 @@ class Refusal:
     def of(cls, error: grpc.aio.AioRpcError) -> "Refusal":
         """The refusal an RPC error carries; details that are no status message count as none."""
         status = Status()
+        if error.code().name in TOLD_BY_EITHER:
+            return cls(error.code(), "<told by the client or the server>", status)
         for key, value in error.trailing_metadata():
             if key == "grpc-status-details-bin" and isinstance(value, bytes):
                 try:

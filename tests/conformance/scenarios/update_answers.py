@@ -21,6 +21,7 @@ from tests.conformance.scenarios.updates import (
     Completed,
     Task,
     accept,
+    admitted,
     ask,
     idle_workflow,
     message,
@@ -46,11 +47,12 @@ async def updates_when_their_task_is_refused(w: Wire) -> None:
     change = Completed(messages=[accept(task), respond("sent")])
     bad = w.completion(task, *order(*change.messages), start_timer("", 1), change=change)
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, bad)
-    await asyncio.gather(sent, *asked)
+    await sent
+    await admitted(w, "admitted")
     task = await w.workflow_task()
     again = await asked_together(w, "sent")
     await say(w, task, respond("accepted"))
-    await accepted
+    await asyncio.gather(accepted, *asked)
     task = await w.workflow_task()
     await say(w, task, accept(task), respond("sent"))
     await asyncio.gather(*again)
@@ -67,8 +69,10 @@ async def updates_when_their_close_is_refused(w: Wire) -> None:
     change = Completed(messages=[accept(task), respond()])
     request = w.completion(task, *order(*change.messages), complete_workflow(), change=change)
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, request)
-    await asyncio.gather(*asked)
+    await asked[0]
+    await admitted(w, "admitted")
     await w.turn(complete_workflow())
+    await asyncio.gather(*asked)
 
 
 @scenario
@@ -81,8 +85,10 @@ async def updates_when_their_task_is_refused_again(w: Wire) -> None:
     asked += await asked_together(w, "admitted")
     bad = w.completion(task, start_timer("", 1), change=Completed(messages=[accept(task), respond()]))
     await w.attempt(w.rpc.RespondWorkflowTaskCompleted, bad)
-    await asyncio.gather(*asked)
+    await asked[0]
+    await admitted(w, "admitted")
     await w.turn(complete_workflow())
+    await asyncio.gather(*asked)
 
 
 @scenario

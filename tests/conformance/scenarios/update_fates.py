@@ -380,3 +380,19 @@ async def update_while_the_start_is_delayed(w: Wire) -> None:
     task = await w.workflow_task()
     await say(w, task, accept(task), respond(), then=complete_workflow())
     await asked
+
+
+@scenario
+async def update_rejected_after_one_that_was_completed(w: Wire) -> None:
+    """The task that an update gets when it came during another task leaves no trace either."""
+    await w.start()
+    await w.turn()
+    first = ask(w, update(w, "first"))
+    task = await w.workflow_task()
+    second = ask(w, update(w, "second"))
+    await admitted(w, "second")
+    await say(w, task, accept(task), respond("first"))
+    await first
+    task = await w.workflow_task()
+    await w.complete(task, change=Completed(messages=[reject(task)], capabilities=CAN_FORGET))
+    await second
