@@ -14,7 +14,7 @@ from tests.conformance.wire import Wire, tell
 from tests.random_programs.program import Program, end
 
 PROGRAM_LIMIT_S = 90.0
-AT_ONCE_MAX = 24
+AT_ONCE_MAX = 36
 SHOWN_LINES = 60
 
 # Scenarios want time-outs and limits that are soon reached; programs are to meet none by chance.

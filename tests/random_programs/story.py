@@ -100,7 +100,7 @@ class Flow:
     @property
     def is_idle(self) -> bool:
         """Its worker has nothing to do, and there is one: a query becomes a task of its own."""
-        return self.run_id in self.begun and not self.has_task and not self.undelivered
+        return self.is_open and self.run_id in self.begun and not self.has_task and not self.undelivered
 
     @property
     def attempt(self) -> int:
