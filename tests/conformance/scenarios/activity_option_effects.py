@@ -192,6 +192,18 @@ async def activity_options_of_an_empty_policy(w: Wire) -> None:
 
 
 @scenario
+async def activity_options_after_a_timeout(w: Wire) -> None:
+    """Nobody has answered yet, so there is no answer to count a new back-off from."""
+    change = Schedule(start_to_close_timeout=seconds(1), schedule_to_start_timeout=seconds(30), retry_policy=LATE)
+    await start_activity(w, change)
+    await w.let_time_pass(2)
+    await w.describe()
+    await update(w, ActivityOptions(heartbeat_timeout=seconds(5)), "heartbeat_timeout")
+    await w.let_time_pass(1)
+    await w.describe()
+
+
+@scenario
 async def activity_options_no_attempts_left(w: Wire) -> None:
     """Fewer attempts than were made already."""
     task = await start_activity(w, Schedule(retry_policy=SOON))
