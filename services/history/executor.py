@@ -29,7 +29,7 @@ from services.history.core.finish import finish
 from services.history.core.options import inherited
 from services.history.core.rejection import Rejection
 from services.history.core.relations import cancel_answered, child_start_failed, child_started, signal_answered
-from services.history.core.reset import is_of_base
+from services.history.core.reset import is_of_base, start_request_id
 from services.history.core.run import RUNNING, Run, copy_fields
 from services.history.core.signals import TOO_MANY_SIGNALS
 from services.history.core.wake import wake
@@ -457,7 +457,7 @@ def _start_child_request(entry: RunEntry, event: HistoryEvent, child: Child) -> 
         else None,
         workflow_run_timeout=initiated.workflow_run_timeout,
         workflow_task_timeout=initiated.workflow_task_timeout,
-        request_id=f"{info.run_id}:{event.event_id}:0",
+        request_id=start_request_id(info.run_id, child),
         workflow_id_reuse_policy=initiated.workflow_id_reuse_policy,
         workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
         if initiated.workflow_id_reuse_policy == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING

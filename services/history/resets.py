@@ -85,7 +85,7 @@ class Resets(Room):
         for operation in request.post_reset_operations:
             change = operation.update_workflow_options
             update_options(draft, change.workflow_execution_options, list(change.update_mask.paths), "")
-        finish_reset(draft)
+        finish_reset(draft, base.run)
         decision = finish(draft)
         parts = [*ended.parts, (entry, replace(decision, batches=(*copied, *decision.batches)))]
         pointer = CurrentWrite(expected_run_id=before.run_id, record=current_record(decision.run))

@@ -681,6 +681,7 @@ class Child(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     WORKFLOW_TYPE_FIELD_NUMBER: _builtins.int
     PARENT_CLOSE_POLICY_FIELD_NUMBER: _builtins.int
+    START_REQUEST_ID_FIELD_NUMBER: _builtins.int
     initiated_event_id: _builtins.int
     started_event_id: _builtins.int
     """0 = not started"""
@@ -690,6 +691,8 @@ class Child(_message.Message):
     run_id: _builtins.str
     workflow_type: _builtins.str
     parent_close_policy: _workflow_pb2.ParentClosePolicy.ValueType
+    start_request_id: _builtins.str
+    """of one that a run before a reset may have started; else it is made of this run's id"""
     def __init__(
         self,
         *,
@@ -701,10 +704,11 @@ class Child(_message.Message):
         run_id: _builtins.str = ...,
         workflow_type: _builtins.str = ...,
         parent_close_policy: _workflow_pb2.ParentClosePolicy.ValueType = ...,
+        start_request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["initiated_event_id", b"initiated_event_id", "namespace", b"namespace", "namespace_id", b"namespace_id", "parent_close_policy", b"parent_close_policy", "run_id", b"run_id", "started_event_id", b"started_event_id", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["initiated_event_id", b"initiated_event_id", "namespace", b"namespace", "namespace_id", b"namespace_id", "parent_close_policy", b"parent_close_policy", "run_id", b"run_id", "start_request_id", b"start_request_id", "started_event_id", b"started_event_id", "workflow_id", b"workflow_id", "workflow_type", b"workflow_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -760,6 +764,7 @@ class Update(_message.Message):
     COMPLETED_EVENT_ID_FIELD_NUMBER: _builtins.int
     ADMITTED_EVENT_ID_FIELD_NUMBER: _builtins.int
     ANSWERED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     update_id: _builtins.str
     accepted_event_id: _builtins.int
     completed_event_id: _builtins.int
@@ -768,6 +773,8 @@ class Update(_message.Message):
     """of one that a reset has taken along; accepted_event_id is 0 until it is accepted"""
     answered_event_id: _builtins.int
     """the completion that has accepted it, or else has rejected it"""
+    request_id: _builtins.str
+    """of the call that asked for it; known to describe"""
     def __init__(
         self,
         *,
@@ -776,10 +783,11 @@ class Update(_message.Message):
         completed_event_id: _builtins.int = ...,
         admitted_event_id: _builtins.int = ...,
         answered_event_id: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "admitted_event_id", b"admitted_event_id", "answered_event_id", b"answered_event_id", "completed_event_id", b"completed_event_id", "update_id", b"update_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event_id", b"accepted_event_id", "admitted_event_id", b"admitted_event_id", "answered_event_id", b"answered_event_id", "completed_event_id", b"completed_event_id", "request_id", b"request_id", "update_id", b"update_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,9 +21,9 @@ from services.history.core.decision import Batch, Given
 from services.history.core.draft import Draft
 from services.history.core.indexed import index_problem
 from services.history.core.rejection import invalid
-from services.history.core.run import Run
+from services.history.core.run import Run, copy_of
 from services.history.core.workflow_task import schedule_task
-from services.protos.run_pb2 import RunInfo, Task, WorkflowTask
+from services.protos.run_pb2 import Child, RunInfo, Task, WorkflowTask
 
 RESETTER_IDENTITY = "history-resetter"
 ATTEMPTS = frozenset(
@@ -104,18 +104,18 @@ def _has_another_attempt(event: HistoryEvent) -> bool:
 
 def begin_reset(fork: Fork, given: Given, request_id: str, reason: str) -> Draft:
     """A draft of the forked run in which its workflow task has failed. Raises when it has none there."""
-    info = fork.run.info
-    if not info.HasField("task") and not fork.is_after_failure:
+    draft = Draft(fork.run, given)
+    for item, keys in entries(draft.run).items():  # to the store, all of the run is new
+        draft.changes.update((item, key) for key in keys)
+    if 0 < given.limits.task_problems_reported_from <= ATTEMPT_AFTER_FAILURE and draft.info.HasField("task_problem"):
+        index_problem(draft.run)
+    if fork.is_after_failure:
+        schedule_task(draft)
+    if not draft.info.HasField("task"):
         raise invalid(
             "Can only reset workflow to event ID in range [WorkflowTaskScheduled +1, WorkflowTaskStarted + 1]: "
             f"{fork.finish_event_id}"
         )
-    draft = Draft(fork.run, given)
-    for item, keys in entries(draft.run).items():  # to the store, all of the run is new
-        draft.changes.update((item, key) for key in keys)
-    if 0 < given.limits.task_problems_reported_from <= ATTEMPT_AFTER_FAILURE and info.HasField("task_problem"):
-        index_problem(draft.run)
-    schedule_task(draft)
     _fail_forked_task(draft, fork.base_run_id, reason)
     draft.info.reset_origin.request_id = request_id
     return draft
@@ -157,14 +157,15 @@ def _fail_forked_task(draft: Draft, base_run_id: str, reason: str) -> None:
     )
 
 
-def finish_reset(draft: Draft) -> None:
+def finish_reset(draft: Draft, base: Run) -> None:
     """What is pending is taken up anew, and the workflow is told to go on."""
     run = draft.run
     for activity in run.activities.values():
         if not activity.held:
             draft.push(Task.PUSH_ACTIVITY_TASK, activity.scheduled_event_id, activity.stamp)
-    for child in run.children.values():
+    for child in list(run.children.values()):
         if not child.started_event_id:
+            _share_start(draft, child, base)
             draft.push(Task.START_CHILD, child.initiated_event_id)
     for initiated_event_id in run.signals:
         draft.push(Task.SIGNAL_EXTERNAL, initiated_event_id)
@@ -173,6 +174,21 @@ def finish_reset(draft: Draft) -> None:
     draft.push(Task.UPDATE_VISIBILITY)
     schedule_task(draft)
     draft.rearm()
+
+
+def _share_start(draft: Draft, child: Child, base: Run) -> None:
+    """The base run may be about to start the child, or may just have: asked by both, it is started once."""
+    known = base.children.get(child.initiated_event_id)
+    if known is not None:
+        shared = copy_of(child)
+        shared.start_request_id = start_request_id(base.info.run_id, known)
+        draft.run.children[child.initiated_event_id] = shared
+        draft.changes.add((Item.CHILD, child.initiated_event_id))
+
+
+def start_request_id(run_id: str, child: Child) -> str:
+    """By which a child's start is known, however often it is asked for."""
+    return child.start_request_id or f"{run_id}:{child.initiated_event_id}:0"
 
 
 def is_of_base(info: RunInfo, initiated_event_id: int) -> bool:

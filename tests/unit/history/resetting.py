@@ -31,6 +31,6 @@ def reset_shell(base: Shell, finish_event_id: int, want: Wanted | None = None) -
     draft = begin_reset(fork, shell.given(), "reset", "again")
     for event in base.events()[finish_event_id - 1 :]:
         reapply(draft, event, want or Wanted())
-    finish_reset(draft)
+    finish_reset(draft, base.run)
     shell.commit(finish(draft))
     return shell

@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus, WorkflowTaskFailedC
 from services.history.core.apply import Item
 from services.history.core.rejection import Rejection
 from services.history.core.relations import child_started, is_pending_child
-from services.history.core.reset import entries
+from services.history.core.reset import entries, start_request_id
 from services.history.core.reset_reapply import Wanted, wanted
 from services.history.core.times import SECOND, duration
 from services.protos.run_pb2 import Task
@@ -122,6 +122,19 @@ def test_many_signals_that_are_taken_along_are_not_one_batch() -> None:
 
 def test_all_that_is_stored_by_itself_is_stored_anew() -> None:
     assert set(entries(Shell().begin().run)) == set(Item) - {Item.BUFFERED}
+
+
+def test_a_child_whose_start_is_on_its_way_is_started_once_by_whichever_run() -> None:
+    shell = Shell().begin()
+    shell.work(c.start_child("child"), force_create_new_workflow_task=True)
+    (child,) = shell.run.children.values()
+    task = shell.run.info.task.scheduled_event_id
+    shell.signal()
+    again = reset_shell(shell, task + 1)
+    third = reset_shell(again, task + 1)
+    starts = {start_request_id(s.run_id, s.run.children[child.initiated_event_id]) for s in (shell, again, third)}
+    assert starts == {f"{shell.run_id}:{child.initiated_event_id}:0"}
+    check(third)
 
 
 def test_a_child_is_known_by_the_first_run_of_its_chain() -> None:
