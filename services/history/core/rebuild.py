@@ -13,7 +13,7 @@ from services.history.core.indexed import forget_paused_activities, forget_probl
 from services.history.core.registered import settled_callback
 from services.history.core.run import Run, copy_of
 from services.history.core.sizes import entries_bytes
-from services.protos.run_pb2 import Activity, Buffered, RunInfo, WorkflowTask
+from services.protos.run_pb2 import Activity, Buffered, Child, RunInfo, WorkflowTask
 
 # Of the run: attempts, counters and places that leave no event.
 UNSPOKEN = (
@@ -93,6 +93,7 @@ def settled(run: Run) -> Run:
     forget_problem(bare)
     forget_paused_activities(bare)
     bare.activities = {key: _settled_activity(activity, bare.info) for key, activity in run.activities.items()}
+    bare.children = {key: _settled_child(child) for key, child in run.children.items()}
     bare.callbacks = {number: settled_callback(callback) for number, callback in run.callbacks.items()}
     _settle(bare)
     bare.entries_bytes = entries_bytes(bare)
@@ -119,6 +120,12 @@ def _settle_task(info: RunInfo) -> None:
     if not task.started_written:
         for name in STARTED_OF_TASK:
             task.ClearField(name)  # type: ignore[arg-type]  # the stubs know literals only
+
+
+def _settled_child(child: Child) -> Child:
+    bare = copy_of(child)
+    bare.ClearField("start_request_id")
+    return bare
 
 
 def _settled_activity(activity: Activity, info: RunInfo) -> Activity:
