@@ -40,25 +40,31 @@ def why_invalid(schedule: str) -> str | None:
 @lru_cache(maxsize=1024)
 def _judged(schedule: str) -> str | None:
     try:
-        return NEVER if next_backoff_ns(schedule, 0, 0) is None else None
+        parsed = _parsed(schedule)
     except ValueError:
         return INVALID
+    return NEVER if _next_slot_s(parsed, 0, 0) is None else None
 
 
 def next_backoff_ns(schedule: str, start_ns: int, now_ns: int) -> int | None:
     """From now to the first slot after `start_ns` (when the last run was due) that is not over, in whole seconds.
 
-    Slots that passed while that run was still going are skipped. None when there is none to come (the 30th of
-    February). Raises ValueError when it is no schedule.
+    Slots that passed while that run was still going are skipped. None when there is none to come: the 30th of February,
+    or what is no schedule (a workflow that continues as new is not asked).
     """
-    zone, rule = _parsed(schedule)
-    start_s, now_s = start_ns // SECOND, -(-now_ns // SECOND)
-    slot_s: int | None
-    if isinstance(rule, int):
-        slot_s = start_s + max(-(-(now_s - start_s) // rule), 1) * rule
-    else:
-        slot_s = next_slot(rule, max(start_s + 1, now_s), zone)
+    try:
+        parsed = _parsed(schedule)
+    except ValueError:
+        return None
+    slot_s = _next_slot_s(parsed, start_ns // SECOND, -(-now_ns // SECOND))
     return None if slot_s is None else -(-(slot_s * SECOND - now_ns) // SECOND) * SECOND
+
+
+def _next_slot_s(parsed: tuple[tzinfo, Fields | int], start_s: int, now_s: int) -> int | None:
+    zone, rule = parsed
+    if isinstance(rule, int):
+        return start_s + max(-(-(now_s - start_s) // rule), 1) * rule
+    return next_slot(rule, max(start_s + 1, now_s), zone)
 
 
 @lru_cache(maxsize=1024)

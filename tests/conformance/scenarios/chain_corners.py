@@ -2,11 +2,14 @@
 
 import temporalio.api.workflowservice.v1 as api
 from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes as Continue
+from temporalio.api.command.v1 import RequestCancelExternalWorkflowExecutionCommandAttributes as CancelExternal
+from temporalio.api.command.v1 import SignalExternalWorkflowExecutionCommandAttributes as SignalExternal
 from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes as StartChild
 from temporalio.api.common.v1 import Header, Memo, RetryPolicy
 from temporalio.api.enums.v1 import HistoryEventFilterType, ParentClosePolicy
 
 from tests.conformance.commands import (
+    cancel_external,
     complete_workflow,
     continue_as_new,
     continue_in_a_second,
@@ -16,6 +19,7 @@ from tests.conformance.commands import (
     payloads,
     seconds,
     shade,
+    signal_external,
     start_child,
     start_timer,
 )
@@ -204,3 +208,56 @@ async def chain_listed(w: Wire) -> None:
     for workflow_id, count in ((w.name, 3), (w.id("child"), 1)):
         query = f"WorkflowId = '{workflow_id}' AND ExecutionStatus != 'Running'"
         await w.until(w.rpc.ListWorkflowExecutions, listing(w, query), has(count))
+
+
+@scenario
+async def chain_continued_with_no_schedule_at_all(w: Wire) -> None:
+    """A schedule that is none is only found out by a start; a continuation takes it, and nothing follows from it."""
+    await w.start()
+    await w.turn(continue_as_new(Continue(cron_schedule="tea time", backoff_start_interval=SECOND)))
+    await w.turn(complete_workflow("one"))
+    await w.describe()
+    other = w.other("failed")
+    await other.start()
+    await other.turn(continue_as_new(Continue(cron_schedule="0 0 30 2 *", backoff_start_interval=SECOND)))
+    await other.turn(fail_workflow())
+
+
+@scenario
+async def chain_next_run_is_no_parent(w: Wire) -> None:
+    """The next run is not the parent of the children that the run before has abandoned."""
+    child = w.other("child")
+    await w.start()
+    abandoned = StartChild(parent_close_policy=ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON)
+    await w.turn(start_child(child.name, child.queue, abandoned))
+    await child.turn()
+    await w.turn(continue_in_a_second())
+    only = SignalExternal(execution=w.execution(child.name), signal_name="hi", child_workflow_only=True)
+    await w.turn(signal_external(only))
+    await w.turn(cancel_external(CancelExternal(workflow_id=child.name, child_workflow_only=True)))
+    await w.turn(cancel_external(CancelExternal(workflow_id=child.name)))
+    await child.turn(complete_workflow())
+    await w.turn(complete_workflow())
+
+
+@scenario
+async def chain_asked_to_stop_in_each_run(w: Wire) -> None:
+    """A request holds for one run; the next attempt can be asked again, by the same request id."""
+    await w.start(Start(retry_policy=RetryPolicy(initial_interval=SECOND)))
+    request = w.cancel_request(api.RequestCancelWorkflowExecutionRequest(request_id="one"))
+    for _ in range(2):
+        await w.call(w.rpc.RequestCancelWorkflowExecution, request)
+        await w.turn(fail_workflow())
+    await w.terminate()
+
+
+@scenario
+async def chain_cron_runs_described(w: Wire) -> None:
+    """How a run of a schedule is described while it waits, while it works, and when it is over."""
+    await w.start(Start(cron_schedule="@every 1s", workflow_run_timeout=seconds(30)))
+    await w.describe()
+    task = await w.workflow_task()
+    await w.describe()
+    await w.complete(task, fail_workflow())
+    await w.describe()
+    await w.terminate()

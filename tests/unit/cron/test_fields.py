@@ -73,3 +73,9 @@ def test_a_schedule_that_is_never_due_is_refused() -> None:
 def test_periods_count_in_whole_seconds_of_the_clock() -> None:
     start = 100 * 10**9 + 900_000_000
     assert next_backoff_ns("@every 5s", start, start + 10**9) == 4 * 10**9
+
+
+@pytest.mark.parametrize("schedule", ["tea time", "0 0 30 2 *"])
+def test_nothing_follows_from_a_schedule_that_names_no_instant(schedule: str) -> None:
+    """A continuation may name one."""
+    assert next_backoff_ns(schedule, 0, 0) is None
