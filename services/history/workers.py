@@ -77,10 +77,15 @@ def give_answers(
         if not pending.answer.done():
             pending.answer.set_result(request.query_results[query_id])
     if not (entry.run.is_open and entry.run.info.HasField("task")):
-        for pending in entry.queries.values():
-            if not pending.answer.done():
-                pending.answer.set_result(None)
+        let_look_anew(entry.queries)
         entry.queries.clear()
+
+
+def let_look_anew(queries: dict[str, PendingQuery]) -> None:
+    """Their callers find out where to ask now."""
+    for pending in queries.values():
+        if not pending.answer.done():
+            pending.answer.set_result(None)
 
 
 def _is_start_in_memory(entry: RunEntry) -> bool:
@@ -159,7 +164,11 @@ class WorkflowTasks(Room):
             except Rejection as rejection:
                 raise await self.engine.refusal(workflow, rejection) from None
             answered = take_answers(entry, request) if completed.error is None else {}
-            await self.engine.commit(workflow, entry, completed.decision)
+            try:
+                await self.engine.commit(workflow, entry, completed.decision)
+            except BaseException:
+                let_look_anew(answered)
+                raise
             give_answers(entry, answered, request)
             if completed.error is not None:
                 raise service_error(completed.error)

@@ -16,6 +16,7 @@ from tests.conformance.commands import (
 )
 from tests.conformance.registry import scenario
 from tests.conformance.scenarios.updates import accept, admitted, ask, respond, update
+from tests.conformance.scenarios.visibility import has, listing
 from tests.conformance.scenarios.workflow_task import Completed, Start, start_and_stick, stick, sticky_task
 from tests.conformance.wire import Wire
 
@@ -74,6 +75,18 @@ async def task_problems_are_reported(w: Wire) -> None:
     await w.describe()
     await w.turn(start_timer("t", 60))
     await w.describe()
+
+
+@scenario
+async def task_problems_are_listed(w: Wire) -> None:
+    """Lists find the run by its problems, until a task is completed."""
+    problem = "TemporalReportedProblems = 'category=WorkflowTaskFailed'"
+    request = listing(w, f"WorkflowId = '{w.name}' AND {problem}")
+    await w.start()
+    task = await task_of_attempt(w, 3)
+    await w.until(w.rpc.ListWorkflowExecutions, request, has(1))
+    await w.complete(task, start_timer("t", 60))
+    await w.until(w.rpc.ListWorkflowExecutions, request, has(0))
 
 
 @scenario
