@@ -50,16 +50,11 @@ class Answers:
             await self._history.respond_activity_task_completed(call, request)
 
     async def respond_activity_task_failed(
-        self, call: Call, request: api.RespondActivityTaskFailedRequest
+        self, call: Call, request: api.RespondActivityTaskFailedRequest, *, of_any_kind: bool = False
     ) -> api.RespondActivityTaskFailedResponse:
-        if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
+        known = request.failure.HasField("application_failure_info")
+        if request.HasField("failure") and not known and not of_any_kind:
             raise InvalidArgument("Failure must have ApplicationFailureInfo.")
-        return await self.fail_activity(call, request)
-
-    async def fail_activity(
-        self, call: Call, request: api.RespondActivityTaskFailedRequest
-    ) -> api.RespondActivityTaskFailedResponse:
-        """For a failure of any kind."""
         self._check_identity(request.identity)
         problems: list[Failure] = []
         if self._too_large(call, request.last_heartbeat_details):

