@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from temporalio.api.common.v1 import Callback
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Callback, Link
 
 from services.config import DynamicConfig, limits
 from services.errors import InvalidArgument, Unimplemented
@@ -21,6 +22,12 @@ def check_callbacks(callbacks: Sequence[Callback], config: DynamicConfig, namesp
         raise InvalidArgument(f"cannot attach more than {most} callbacks to an execution")
     for callback in callbacks:
         _check(callback, config, namespace)
+
+
+def links_of_callbacks(request: Message) -> list[Link]:
+    """They count among the links of a start. (A signal with start has no callbacks.)"""
+    callbacks: Sequence[Callback] = getattr(request, "completion_callbacks", ())
+    return [link for callback in callbacks for link in callback.links]
 
 
 def _check(callback: Callback, config: DynamicConfig, namespace: str) -> None:

@@ -11,7 +11,7 @@ from services.config import limits
 from services.errors import InvalidArgument
 from services.frontend import checks, overrides
 from services.frontend.backends import Backends
-from services.frontend.callbacks import check_callbacks
+from services.frontend.callbacks import check_callbacks, links_of_callbacks
 from services.namespaces import Namespace, complete_search_attributes, is_null, why_invalid_search_attributes
 
 Conflict, Reuse = WorkflowIdConflictPolicy, WorkflowIdReusePolicy
@@ -90,7 +90,11 @@ class StartRules:
     def _rest(self, request: Start, namespace: Namespace) -> None:
         """What comes last in both kinds of start."""
         links_max = self._config.get(limits.MAX_LINKS_PER_REQUEST, namespace.name)
-        checks.links(request.links, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
+        of_callbacks = links_of_callbacks(request)
+        own = [link for link in request.links if link not in of_callbacks]  # what a callback says is not said twice
+        request.ClearField("links")
+        request.links.extend(own)
+        checks.links(own + of_callbacks, links_max, self._config.get(limits.LINK_MAX_SIZE, namespace.name))
         checks.blob_size(request.input, self._config.get(limits.BLOB_SIZE_ERROR, namespace.name))
         if request.HasField("memo"):
             memo_max = self._config.get(limits.MEMO_SIZE_ERROR, namespace.name)

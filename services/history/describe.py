@@ -137,6 +137,14 @@ def _extended(run: Run) -> WorkflowExecutionExtendedInfo:
                 buffered=attached.event_id < 0,
             )
         )
+    for update in run.updates.values():
+        if update.request_id and update.accepted_event_id:
+            extended.request_id_infos[update.request_id].CopyFrom(
+                RequestIdInfo(
+                    event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+                    event_id=update.accepted_event_id,
+                )
+            )
     return extended
 
 

@@ -382,7 +382,8 @@ def _update_admitted(run: Run, event: HistoryEvent, changes: Changes) -> None:
 def _update_accepted(run: Run, event: HistoryEvent, changes: Changes) -> None:
     accepted = event.workflow_execution_update_accepted_event_attributes
     update_id = accepted.protocol_instance_id
-    run.updates[update_id] = Update(update_id=update_id, accepted_event_id=event.event_id)
+    request_id = accepted.accepted_request.request_id
+    run.updates[update_id] = Update(update_id=update_id, accepted_event_id=event.event_id, request_id=request_id)
     run.open_updates[update_id] = None
     run.admitted.pop(update_id, None)
     run.info.update_count += 1
@@ -392,8 +393,12 @@ def _update_accepted(run: Run, event: HistoryEvent, changes: Changes) -> None:
 def _update_completed(run: Run, event: HistoryEvent, changes: Changes) -> None:
     completed = event.workflow_execution_update_completed_event_attributes
     update_id = completed.meta.update_id
+    known = run.updates.get(update_id)
     run.updates[update_id] = Update(
-        update_id=update_id, accepted_event_id=completed.accepted_event_id, completed_event_id=event.event_id
+        update_id=update_id,
+        accepted_event_id=completed.accepted_event_id,
+        completed_event_id=event.event_id,
+        request_id=known.request_id if known is not None else "",
     )
     run.open_updates.pop(update_id, None)
     changes.add((Item.UPDATE, update_id))

@@ -33,6 +33,7 @@ SUCCEEDED, FAILED, BACKING_OFF = (
 Start = api.StartWorkflowExecutionRequest
 USE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 TERMINATE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+JOB = Link(batch_job=Link.BatchJob(job_id="job"))
 LINK = Link(workflow_event=Link.WorkflowEvent(namespace="default", workflow_id="caller", run_id="caller-run"))
 
 
@@ -351,11 +352,26 @@ async def callback_to_the_system(w: Wire) -> None:
 
 @scenario
 async def callback_links(w: Wire) -> None:
-    """A callback's links are kept with it."""
+    """A callback's links are kept with it, count among those of its start, and are not told twice."""
     async with listening() as listener:
         callback = listener.address("/end")
-        callback.links.add().CopyFrom(LINK)
-        await w.start(calling(callback))
+        for note, links in {
+            "empty": [Link()],
+            "no namespace": [Link(workflow_event=Link.WorkflowEvent())],
+            "many": [LINK] * 11,
+            "large": [Link(batch_job=Link.BatchJob(job_id="x" * 4000))],
+            "together many": [JOB] * 6,
+        }.items():
+            callback.ClearField("links")
+            callback.links.extend(links)
+            start = calling(callback)
+            start.links.extend([LINK] * 5 + [Link(batch_job=Link.BatchJob(job_id=note))])
+            await attach(w, start, note)
+        callback.ClearField("links")
+        callback.links.append(LINK)
+        start = calling(callback)
+        start.links.extend([LINK, JOB])
+        await w.start(start)
         await w.turn(complete_workflow("result"))
         w.note(await listener.request("/end"))
         await until_called(w, SUCCEEDED)

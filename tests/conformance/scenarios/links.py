@@ -186,6 +186,7 @@ async def links_of_updates(w: Wire) -> None:
     task = await w.workflow_task()
     await say(w, task, accept(task), respond(), then=complete_workflow())
     await asked
+    await w.describe()
 
 
 @scenario
