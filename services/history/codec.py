@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from services.history.core.apply import Item
 from services.history.core.decision import Decision
+from services.history.core.entries import Entries
 from services.history.core.run import Run
 from services.history.core.sizes import entries_bytes, entries_of
 from services.persistence import HistoryBatch, ItemKind, ItemWrite, RunRecord, RunWrite
@@ -64,8 +65,8 @@ def run_of(record: RunRecord) -> Run:
                 run.updates[item_id] = Update.FromString(blob)
             case ItemKind.CALLBACK:
                 run.callbacks[int(item_id)] = Callback.FromString(blob)
-    run.buffered = dict(sorted(run.buffered.items()))
-    run.callbacks = dict(sorted(run.callbacks.items()))
+    run.buffered = Entries(sorted(run.buffered.items()))
+    run.callbacks = Entries(sorted(run.callbacks.items()))
     run.open_updates = {key: None for key, update in run.updates.items() if not update.completed_event_id}
     run.entries_bytes = entries_bytes(run)
     return run

@@ -11,6 +11,7 @@ import uvloop
 from tests.bench.deployments import compare, deployments
 from tests.bench.load import Load
 from tests.bench.measure import Sample, drive
+from tests.bench.pending import table
 from tests.bench.report import render
 from tests.bench.servers import OFFICIAL, PERDURE, serve
 from tests.parts.cluster import StoreName
@@ -55,6 +56,9 @@ async def measure(
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and the last line. Whatever goes wrong is raised, and no figures are printed."""
     options = _parse(arguments)
+    if options.pending:
+        print(table())
+        return
     if options.store or options.cluster:
         print(compare(deployments(options.store, cluster=options.cluster), options.loads, quick=options.quick))
         return
@@ -74,6 +78,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round, about half a minute: a smoke test")
     parser.add_argument("--only", choices=[OFFICIAL, PERDURE], help="run one server; the last line has its figures")
     parser.add_argument("--loads", type=_loads, help="workflows at once, such as 1,20 or 20x10 (ten activities each)")
+    parser.add_argument("--pending", action="store_true", help="what a step of one run costs, by what is pending in it")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="one round of Perdure alone, under cProfile")
     parser.add_argument("--store", choices=get_args(StoreName), help="all services in one process on this store")
     parser.add_argument("--cluster", action="store_true", help="a cluster, with 1 and with 3 history hosts")

@@ -1,7 +1,8 @@
 """What time will do next to the activities and timers of a run, in order, so that nobody has to look at all of them.
 
 A heap of deadlines. An entry whose activity or timer has another deadline by now, or has ended, counts for nothing and
-is dropped when it comes up; when such entries are too many, the heap is made anew.
+is dropped when it comes up; when such entries are too many, the heap is made anew. Forks of a run share the heap: who
+changes it copies it.
 """
 
 import heapq
@@ -25,39 +26,41 @@ def deadline_of(run: Run, item: int, key: int | str) -> int:
 
 
 def note(run: Run, changes: Iterable[tuple[Item, int | str]]) -> int:
-    """Enters what a decision has changed, in a fork of ours; the earliest of these deadlines, 0 when there is none."""
-    first_ns = 0
-    for item, key in changes:
-        at_ns = deadline_of(run, item, key)
-        if not at_ns:
-            continue
-        first_ns = min(first_ns or at_ns, at_ns)
-        if run.agenda is not None:
-            heapq.heappush(run.agenda, (at_ns, int(item), key))
-    if run.agenda is not None and len(run.agenda) > 2 * (len(run.activities) + len(run.timers)) + STALE_MIN:
-        run.agenda = None
-    return first_ns
+    """Enters what a decision has changed; the earliest of these deadlines, 0 when there is none."""
+    changed = [(at_ns, int(item), key) for item, key in changes if (at_ns := deadline_of(run, item, key))]
+    if run.agenda is not None and changed:
+        agenda = run.agenda.copy()
+        for entry in changed:
+            heapq.heappush(agenda, entry)
+        stale = len(agenda) > 2 * (len(run.activities) + len(run.timers)) + STALE_MIN
+        run.agenda = None if stale else agenda
+    return min((at_ns for at_ns, _, _ in changed), default=0)
 
 
 def next_deadline(run: Run) -> int:
-    """The earliest deadline of all activities and timers of a fork of ours; 0 when there is none."""
+    """The earliest deadline of all activities and timers; 0 when there is none."""
     agenda = _made(run)
-    while agenda:
-        at_ns, item, key = agenda[0]
-        if deadline_of(run, item, key) == at_ns:
-            return at_ns
-        heapq.heappop(agenda)
-    return 0
+    if agenda and not _holds(run, agenda[0]):
+        agenda = run.agenda = agenda.copy()
+        while agenda and not _holds(run, agenda[0]):
+            heapq.heappop(agenda)
+    return agenda[0][0] if agenda else 0
 
 
 def due(run: Run, now_ns: int) -> set[tuple[int, int | str]]:
-    """Items and keys of the activities and timers of a fork of ours whose time has come; they are taken off."""
+    """Items and keys of the activities and timers whose time has come; they are taken off."""
     agenda, found = _made(run), set[tuple[int, int | str]]()
-    while agenda and agenda[0][0] <= now_ns:
-        at_ns, item, key = heapq.heappop(agenda)
-        if deadline_of(run, item, key) == at_ns:
-            found.add((item, key))
+    if agenda and agenda[0][0] <= now_ns:
+        agenda = run.agenda = agenda.copy()
+        while agenda and agenda[0][0] <= now_ns:
+            entry = heapq.heappop(agenda)
+            if _holds(run, entry):
+                found.add(entry[1:])
     return found
+
+
+def _holds(run: Run, entry: Entry) -> bool:
+    return deadline_of(run, entry[1], entry[2]) == entry[0]
 
 
 def _made(run: Run) -> list[Entry]:

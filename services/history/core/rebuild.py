@@ -9,6 +9,7 @@ from temporalio.api.history.v1 import History
 
 from services.history.core.activity_options import set_original
 from services.history.core.apply import Changes, apply
+from services.history.core.entries import Entries
 from services.history.core.indexed import forget_paused_activities, forget_problem
 from services.history.core.registered import settled_callback
 from services.history.core.run import Run, copy_of
@@ -65,7 +66,7 @@ def rebuild(
     """The run that these batches of events, and then the events that are still buffered, make."""
     run = Run(
         RunInfo(namespace_id=namespace_id, run_id=run_id, create_request_id=create_request_id, next_event_id=1),
-        buffered=dict(buffered),
+        buffered=Entries(buffered),
     )
     changes: Changes = set()
     for blob in batches:
@@ -92,9 +93,9 @@ def settled(run: Run) -> Run:
     _settle_task(bare.info)
     forget_problem(bare)
     forget_paused_activities(bare)
-    bare.activities = {key: _settled_activity(activity, bare.info) for key, activity in run.activities.items()}
-    bare.children = {key: _settled_child(child) for key, child in run.children.items()}
-    bare.callbacks = {number: settled_callback(callback) for number, callback in run.callbacks.items()}
+    bare.activities = Entries({key: _settled_activity(activity, bare.info) for key, activity in run.activities.items()})
+    bare.children = Entries({key: _settled_child(child) for key, child in run.children.items()})
+    bare.callbacks = Entries({number: settled_callback(callback) for number, callback in run.callbacks.items()})
     _settle(bare)
     bare.entries_bytes = entries_bytes(bare)
     return bare

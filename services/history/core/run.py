@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.update.v1 import Request as UpdateRequest
 
+from services.history.core.entries import Entries
 from services.history.core.growing_set import GrowingSet
 from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update
 
@@ -37,22 +38,24 @@ class Run:
     """One run. Maps are keyed by what later events and commands call their entries by."""
 
     info: RunInfo
-    activities: dict[int, Activity] = field(default_factory=dict)  # by scheduled event id
-    activity_ids: dict[str, int] = field(default_factory=dict)  # activity id -> scheduled event id
-    timers: dict[str, Timer] = field(default_factory=dict)  # by timer id
-    children: dict[int, Child] = field(default_factory=dict)  # by initiated event id
-    signals: dict[int, External] = field(default_factory=dict)  # by initiated event id
-    cancels: dict[int, External] = field(default_factory=dict)  # by initiated event id
+    activities: Entries[int, Activity] = field(default_factory=Entries)  # by scheduled event id
+    activity_ids: Entries[str, int] = field(default_factory=Entries)  # activity id -> scheduled event id
+    timers: Entries[str, Timer] = field(default_factory=Entries)  # by timer id
+    children: Entries[int, Child] = field(default_factory=Entries)  # by initiated event id
+    signals: Entries[int, External] = field(default_factory=Entries)  # by initiated event id
+    cancels: Entries[int, External] = field(default_factory=Entries)  # by initiated event id
     signal_requests: GrowingSet = field(default_factory=GrowingSet)  # request ids of signals
-    buffered: dict[int, Buffered] = field(default_factory=dict)  # events that wait for a workflow task to end, in order
-    updates: dict[str, Update] = field(default_factory=dict)  # accepted and completed, by update id
+    buffered: Entries[int, Buffered] = field(
+        default_factory=Entries
+    )  # events that wait for a task to end, in order
+    updates: Entries[str, Update] = field(default_factory=Entries)  # accepted and completed, by update id
     open_updates: dict[str, None] = field(default_factory=dict)  # ids of those that have not completed, in order
-    callbacks: dict[int, Callback] = field(default_factory=dict)  # by number, from 1 on
+    callbacks: Entries[int, Callback] = field(default_factory=Entries)  # by number, from 1 on
     admitted: dict[str, AdmittedUpdate] = field(default_factory=dict)  # volatile, by update id
     entries_bytes: int = 0  # what the entries of all maps take in the store
     closing: bool = False  # volatile: the last workflow task tried to close the run over what it had not seen
     build_id: str | None = None  # whose last completion is in the search attributes; None: look
-    agenda: list[tuple[int, int, int | str]] | None = None  # a heap of what time will do (agenda.py); None: look
+    agenda: list[tuple[int, int, int | str]] | None = None  # a heap of what time will do, replaced whole; None: look
 
     @property
     def is_open(self) -> bool:
@@ -76,22 +79,22 @@ class Run:
         """A copy that can be changed without changing this one. Entries are shared: they are replaced, not changed."""
         return Run(
             copy_of(self.info),
-            self.activities.copy(),
-            self.activity_ids.copy(),
-            self.timers.copy(),
-            self.children.copy(),
-            self.signals.copy(),
-            self.cancels.copy(),
+            self.activities.fork(),
+            self.activity_ids.fork(),
+            self.timers.fork(),
+            self.children.fork(),
+            self.signals.fork(),
+            self.cancels.fork(),
             self.signal_requests.fork(),
-            self.buffered.copy(),
-            self.updates.copy(),
+            self.buffered.fork(),
+            self.updates.fork(),
             self.open_updates.copy(),
-            self.callbacks.copy(),
+            self.callbacks.fork(),
             self.admitted.copy(),
             self.entries_bytes,
             self.closing,
             self.build_id,
-            None if self.agenda is None else self.agenda.copy(),
+            self.agenda,
         )
 
     def activity_by_id(self, activity_id: str) -> Activity | None:

@@ -203,7 +203,7 @@ class Shell:
         """A worker takes the workflow task. It must have been pushed."""
         task, request_id = self.run.info.task, request_id or self.unique_id()
         push = (Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, task.attempt)
-        assert push in self.pushed | self.memory_pushed, f"nobody pushed the workflow task {push}"
+        assert push in self.pushed or push in self.memory_pushed, f"nobody pushed the workflow task {push}"
         self.decide(
             lambda draft: start_task(
                 draft,
