@@ -8,7 +8,7 @@ from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes as S
 from temporalio.api.command.v1 import SignalExternalWorkflowExecutionCommandAttributes as SignalExternal
 from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes as StartChild
 from temporalio.api.common.v1 import Header, Link, Payload, Priority, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, WorkflowIdConflictPolicy
+from temporalio.api.enums.v1 import EventType, QueryResultType, WorkflowIdConflictPolicy
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.sdk.v1 import UserMetadata
 
@@ -214,7 +214,7 @@ async def link_of_query(w: Wire) -> None:
     await w.call(
         w.rpc.RespondQueryTaskCompleted,
         api.RespondQueryTaskCompletedRequest(
-            namespace=w.namespace, task_token=task.task_token, completed_type=1, query_result=payloads("answer")
+            namespace=w.namespace, task_token=task.task_token, completed_type=QueryResultType.QUERY_RESULT_TYPE_ANSWERED, query_result=payloads("answer")
         ),
     )
     await waiting

@@ -221,7 +221,14 @@ def test_the_memory_of_resolved_values_is_bounded(file: Path, monkeypatch: pytes
 
 
 def test_every_setting_is_a_reference_key_of_the_same_scope_and_type() -> None:
-    kinds = {bool: "Bool", int: "Int", float: "Float", timedelta: "Duration", RetryDefaults: "Typed", AllowedAddresses: "Typed"}
+    kinds = {
+        bool: "Bool",
+        int: "Int",
+        float: "Float",
+        timedelta: "Duration",
+        RetryDefaults: "Typed",
+        AllowedAddresses: "Typed",
+    }
     keys = [setting.key for setting in limits.SETTINGS]
     assert len(set(keys)) == len(keys) > 100
     for setting in limits.SETTINGS:
