@@ -214,7 +214,10 @@ async def link_of_query(w: Wire) -> None:
     await w.call(
         w.rpc.RespondQueryTaskCompleted,
         api.RespondQueryTaskCompletedRequest(
-            namespace=w.namespace, task_token=task.task_token, completed_type=QueryResultType.QUERY_RESULT_TYPE_ANSWERED, query_result=payloads("answer")
+            namespace=w.namespace,
+            task_token=task.task_token,
+            completed_type=QueryResultType.QUERY_RESULT_TYPE_ANSWERED,
+            query_result=payloads("answer"),
         ),
     )
     await waiting
