@@ -280,6 +280,8 @@ class Starts(Room):
             if current is not None and current.create_request_id == start.request_id:
                 return StartChildResponse(run_id=current.run_id)
             terminates = current is not None and await self._may_replace(workflow, current, start)
+            if terminates and current is not None and current.run_id == request.parent.run_id:
+                raise already_started(current, start.workflow_id)  # no run replaces itself by its child
             entry = await self._create_child(workflow, request, current, terminates=terminates)
             return StartChildResponse(run_id=entry.run.info.run_id)
 

@@ -253,3 +253,18 @@ async def chain_terminated_by_its_first_run(w: Wire) -> None:
         note="closed",
     )
     await w.describe()
+
+
+@scenario
+async def child_runs_twice_at_once_never(w: Wire) -> None:
+    """The end of a child and the start of the next one of its id, in each order of reuse policies."""
+    child = await start_with_child(w)
+    await child.turn(fail_workflow())
+    failed_only = StartChild(
+        workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
+    )
+    await w.turn(start_child(child.name, child.queue, failed_only))
+    await w.turn()
+    await child.turn(complete_workflow())
+    await w.turn(start_child(child.name, child.queue, failed_only))
+    await w.turn(complete_workflow())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import ParentClosePolicy
+from temporalio.api.enums.v1 import ParentClosePolicy, WorkflowIdReusePolicy
 from temporalio.api.workflowservice import v1 as api
 
 from services.errors import NotFound, Unavailable
@@ -78,3 +78,17 @@ async def test_a_child_is_not_started_once_its_parent_is_closed(store: Misbehavi
     await house.answer(await house.task(), COMPLETE)
     with pytest.raises(NotFound):
         await house.event_names("child")
+
+
+async def test_no_run_replaces_itself_by_its_child(store: Misbehaving) -> None:
+    """The reference never comes to an end with such a child; here it is told like any other that cannot start."""
+    house = await live(store)
+    await house.begin("child")
+    command = child(TERMINATE)
+    policy = WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
+    command.start_child_workflow_execution_command_attributes.workflow_id_reuse_policy = policy
+    await house.answer(await house.task(), command)
+    await house.answer(await house.task(), COMPLETE)
+    names = await house.event_names("child")
+    assert "START_CHILD_WORKFLOW_EXECUTION_FAILED" in names
+    assert names[-1] == "WORKFLOW_EXECUTION_COMPLETED"
