@@ -21,6 +21,7 @@ class Listener:
         self.header = b""
         self.port = 0
         self._came: dict[str, asyncio.Queue[str]] = {}
+        self._open: set[asyncio.StreamWriter] = set()
 
     def address(self, path: str, **header: str) -> Callback:
         """A callback to this listener."""
@@ -35,7 +36,8 @@ class Listener:
         return self._came.setdefault(path, asyncio.Queue())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until the other side closes it."""
+        """One connection, until either side closes it."""
+        self._open.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -49,6 +51,12 @@ class Listener:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self._open.discard(writer)
+            writer.close()
+
+    def close(self) -> None:
+        """Closes connections that clients keep."""
+        for writer in self._open:
             writer.close()
 
 
@@ -62,6 +70,8 @@ async def listening() -> AsyncIterator[Listener]:
         yield listener
     finally:
         server.close()
+        listener.close()
+        await server.wait_closed()
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
