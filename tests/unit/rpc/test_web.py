@@ -29,6 +29,7 @@ async def serving(answer: bytes, *, stays: bool = False) -> AsyncIterator[tuple[
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", came
     finally:
         server.close()
+        await server.wait_closed()
 
 
 async def test_a_request_says_what_it_was_given() -> None:
