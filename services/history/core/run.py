@@ -45,9 +45,7 @@ class Run:
     signals: Entries[int, External] = field(default_factory=Entries)  # by initiated event id
     cancels: Entries[int, External] = field(default_factory=Entries)  # by initiated event id
     signal_requests: GrowingSet = field(default_factory=GrowingSet)  # request ids of signals
-    buffered: Entries[int, Buffered] = field(
-        default_factory=Entries
-    )  # events that wait for a task to end, in order
+    buffered: Entries[int, Buffered] = field(default_factory=Entries)  # events that wait for a task to end, in order
     updates: Entries[str, Update] = field(default_factory=Entries)  # accepted and completed, by update id
     open_updates: dict[str, None] = field(default_factory=dict)  # ids of those that have not completed, in order
     callbacks: Entries[int, Callback] = field(default_factory=Entries)  # by number, from 1 on
