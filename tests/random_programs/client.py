@@ -1,10 +1,13 @@
 """The clients of random programs: they start, signal, update, query, cancel and end workflows, and look at them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
+import grpc
 import temporalio.api.workflowservice.v1 as api
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Memo, Priority, RetryPolicy, WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType, QueryRejectCondition, UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy as Conflict
@@ -17,6 +20,7 @@ from tests.conformance.scenarios.queries import query
 from tests.conformance.scenarios.signals import signal_with_start
 from tests.conformance.scenarios.update_with_start import both
 from tests.conformance.scenarios.updates import poll, update
+from tests.conformance.transcript import Refusal
 from tests.conformance.wire import Stopped
 from tests.random_programs.story import Flow, Story
 
@@ -140,9 +144,22 @@ async def update_with_start(story: Story, flow: Flow, dice: Random) -> None:
     request = both(flow.w, dice.choice((Conflict.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, *Conflict.values())), change)
     request.operations[0].start_workflow.request_id = flow.new_id("request")
     update_id = request.operations[1].update_workflow.request.meta.update_id = flow.new_id("update")
-    caller = asyncio.create_task(flow.w.attempt(flow.w.rpc.ExecuteMultiOperation, request, limit_s=UPDATE_LIMIT_S))
+    caller = asyncio.create_task(_ask_with_start(story, flow, request))
     flow.updates.append(update_id)
     await _until_admitted(story, flow, update_id, caller)
+
+
+async def _ask_with_start(story: Story, flow: Flow, request: api.ExecuteMultiOperationRequest) -> None:
+    """What becomes of it once the story is over is not told: servers try again, and how often is a matter of time."""
+    entry = flow.w.transcript.enter("ExecuteMultiOperation")
+    send = cast(Callable[..., Awaitable[Message]], flow.w.rpc.ExecuteMultiOperation)
+    outcome: Message | Refusal
+    try:
+        outcome = await send(request, timeout=UPDATE_LIMIT_S)
+    except grpc.aio.AioRpcError as error:
+        outcome = Refusal.of(error)
+    if not story.is_over:
+        flow.w.transcript.settle(entry, outcome)
 
 
 async def _until_admitted(story: Story, flow: Flow, update_id: str, caller: "asyncio.Task[Any]") -> None:
@@ -157,6 +174,7 @@ async def _until_admitted(story: Story, flow: Flow, update_id: str, caller: "asy
         in_hand_too = flow.held is not None and any(
             each.protocol_instance_id == update_id for each in flow.held.messages
         )
+        await story.look(flow)  # it may have been started just now
         flow.undelivered |= reply.stage == ADMITTED and not in_hand_too
         if reply.stage == ADMITTED:
             flow.waiting.add(update_id)

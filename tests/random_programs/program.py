@@ -105,6 +105,7 @@ async def end(story: Story) -> None:
 
     More than once: an update-with-start whose workflow is closed before it could be updated starts another one.
     """
+    story.is_over = True
     while True:
         for flow in story.flows.values():
             with contextlib.suppress(Stopped):

@@ -181,6 +181,7 @@ class Story:
     w: Wire
     flows: dict[str, Flow]
     policies: dict[tuple[str, str], ParentClosePolicy.ValueType] = field(default_factory=dict)
+    is_over: bool = False
     callers: list["asyncio.Task[object]"] = field(default_factory=list)  # of updates, who wait for an answer
 
     async def look(self, flow: Flow) -> None:
