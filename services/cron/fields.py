@@ -1,6 +1,6 @@
 """The five fields of a cron schedule in robfig's standard form, and the instants that they name.
 
-A port of that parser and of its search, because every corner of them shows: which forms are refused, when a day has to
+Written for it and not taken from a library, because every corner shows in histories: which forms are refused, when a day has to
 match both its fields, and what becomes of times of day that a change of the clocks leaves out or has twice.
 """
 
