@@ -1,7 +1,7 @@
 """The five fields of a cron schedule in robfig's standard form, and the instants that they name.
 
-Written for it and not taken from a library, because every corner shows in histories: which forms are refused, when a day has to
-match both its fields, and what becomes of times of day that a change of the clocks leaves out or has twice.
+Written anew and not taken from a library, because every corner shows in histories: which forms are refused, when a day
+has to match both its fields, and what becomes of times of day that a change of the clocks leaves out or has twice.
 """
 
 import calendar
