@@ -1,17 +1,16 @@
-"""Calls of web addresses that users name: one HTTP/1.1 request a connection, over asyncio streams."""
+"""Calls of web addresses that users name. httpx does the work; it is imported when the first call is made."""
 
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 ANSWER_BYTES_MAX = 64 * 1024  # of a body; the rest is not read
-HEADERS_MAX = 200
-_OURS = frozenset(("host", "content-length", "connection", "transfer-encoding"))
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = frozenset(("host", "content-length", "connection", "transfer-encoding"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +28,29 @@ class WebError(Exception):
 
 
 async def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> WebAnswer:
-    """Posts `body` to a http or https address. Raises WebError; redirections are answers like others."""
-    parts = urlsplit(url)
+    """Posts `body` to a http or https address, on a connection of its own and through no proxy. Redirections are
+    answers like others. Raises WebError.
+    """
+    import httpx
+
+    sent = {"User-Agent": "perdure", "Connection": "close"}
+    sent |= {name: text for name, text in headers.items() if name.lower() not in _OURS}
+    for name in sent:
+        if not _NAME.fullmatch(name):
+            raise WebError(f'Post "{url}": net/http: invalid header field name "{name}"')
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _post(parts, headers, body)
+        async with (
+            asyncio.timeout(timeout_s),
+            httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=None) as client,  # noqa: S113 - the line above
+        ):
+            del client.headers["Accept"]
+            async with client.stream("POST", url, headers=sent, content=body) as answer:
+                told = {name.lower(): text for name, text in answer.headers.items()}
+                return WebAnswer(answer.status_code, answer.reason_phrase, told, await _start_of(answer.aiter_bytes()))
     except TimeoutError:
         raise WebError(f'Post "{url}": context deadline exceeded') from None
-    except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-        raise WebError(f'Post "{url}": {_told(parts, error)}') from error
-
-
-def _told(parts: SplitResult, error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return f"dial tcp {parts.hostname}:{_port(parts)}: connect: connection refused"
-    return str(error) or type(error).__name__
-
-
-def _port(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-async def _post(parts: SplitResult, headers: Mapping[str, str], body: bytes) -> WebAnswer:
-    head = _head(parts, headers, len(body))
-    tls = _trust() if parts.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(parts.hostname, _port(parts), ssl=tls)
-    try:
-        writer.write(head + body)
-        await writer.drain()
-        return await _answer(reader)
-    finally:
-        writer.close()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise WebError(f'Post "{url}": {_told(url, error)}') from error
 
 
 @cache
@@ -67,61 +58,22 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _head(parts: SplitResult, headers: Mapping[str, str], length: int) -> bytes:
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host = parts.netloc.rpartition("@")[2]
-    lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"Content-Length: {length}", "Connection: close"]
-    for name, value in headers.items():
-        if name.lower() in _OURS:
-            continue
-        if not _NAME.fullmatch(name) or any(ord(char) < 32 and char != "\t" for char in value):
-            raise ValueError(f'net/http: invalid header field name "{name}"')
-        lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-async def _answer(reader: asyncio.StreamReader) -> WebAnswer:
-    while True:
-        version, _, rest = (await _line(reader)).partition(" ")
-        code, _, reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or not re.fullmatch(r"[1-9]\d\d", code):
-            raise ValueError("malformed HTTP response")
-        headers = await _headers(reader)
-        if int(code) >= 200:  # what comes before is only interim
-            return WebAnswer(int(code), reason, headers, await _body(reader, int(code), headers))
-
-
-async def _line(reader: asyncio.StreamReader) -> str:
-    return (await reader.readuntil(b"\n")).decode("latin-1").rstrip("\r\n")
-
-
-async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for _ in range(HEADERS_MAX):
-        line = await _line(reader)
-        if not line:
-            return headers
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    raise ValueError("too many headers")
-
-
-async def _body(reader: asyncio.StreamReader, status: int, headers: Mapping[str, str]) -> bytes:
-    if status in (204, 304):
-        return b""
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        return await _chunks(reader)
-    if "content-length" not in headers:
-        return await reader.read(ANSWER_BYTES_MAX)
-    return await reader.readexactly(min(int(headers["content-length"]), ANSWER_BYTES_MAX))
-
-
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
+async def _start_of(chunks: AsyncIterator[bytes]) -> bytes:
     body = b""
-    while len(body) < ANSWER_BYTES_MAX:
-        size = int((await _line(reader)).partition(";")[0], 16)
-        if not size:
+    async for chunk in chunks:
+        body += chunk
+        if len(body) >= ANSWER_BYTES_MAX:
             break
-        body += await reader.readexactly(min(size, ANSWER_BYTES_MAX))
-        await _line(reader)
     return body[:ANSWER_BYTES_MAX]
+
+
+def _told(url: str, error: Exception) -> str:
+    """As the reference tells it, where users see that most."""
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, ConnectionRefusedError):
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            return f"dial tcp {parts.hostname}:{port}: connect: connection refused"
+        reason = reason.__cause__ or reason.__context__
+    return str(error) or type(error).__name__
