@@ -90,6 +90,6 @@ async def test_nobody_there() -> None:
 @pytest.mark.parametrize(("name", "value"), [("a b", "x"), ("", "x"), ("a", "x\r\nInjected: y"), ("a:b", "x")])
 async def test_headers_that_would_say_something_else_are_not_sent(name: str, value: str) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", stays=True) as (url, came):
-        with pytest.raises(WebError, match="[Ii](nvalid|llegal) header"):
+        with pytest.raises(WebError, match=r"[Ii](nvalid|llegal) header"):
             await post(url, {name: value}, b"body", 5)
     assert not came
