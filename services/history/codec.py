@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from services.history.core.apply import Item
 from services.history.core.decision import Decision
 from services.history.core.entries import Entries
-from services.history.core.run import Run
+from services.history.core.run import Run, copy_of
 from services.history.core.sizes import entries_bytes, entries_of
 from services.persistence import HistoryBatch, ItemKind, ItemWrite, RunRecord, RunWrite
-from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update
+from services.protos.run_pb2 import Activity, Buffered, Callback, Child, External, RunInfo, Timer, Update, WorkflowTask
 
 PRESENT = b"\x01"  # the blob of an entry that is nothing but its key
 
@@ -19,13 +19,22 @@ def run_write(run_id: str, stored_version: int, decision: Decision) -> RunWrite:
         run_id=run_id,
         expected_version=stored_version,
         version=stored_version + 1,
-        blob=decision.run.info.SerializeToString(),
+        blob=_stored_info(decision.run.info).SerializeToString(),
         items=tuple(_item_writes(decision)),
         batches=tuple(
             HistoryBatch(first_event_id=b.first_event_id, next_event_id=b.next_event_id, blob=b.blob)
             for b in decision.batches
         ),
     )
+
+
+def _stored_info(info: RunInfo) -> RunInfo:
+    """A speculative workflow task is never in the store: it goes with the updates that it was made for."""
+    if info.task.kind != WorkflowTask.SPECULATIVE:
+        return info
+    stored = copy_of(info)
+    stored.ClearField("task")
+    return stored
 
 
 def _item_writes(decision: Decision) -> Iterable[ItemWrite]:

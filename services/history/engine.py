@@ -254,7 +254,8 @@ class Engine(Loading):
         for write, (entry, decision) in zip(runs, parts, strict=True):
             self.metrics.runs.committed(write, entry.run, decision)
             entry.version += 1
-            entry.stored_task_started = bool(decision.run.info.task.started_event_id)
+            task = decision.run.info.task
+            entry.stored_task_started = bool(task.started_event_id) and task.kind != WorkflowTask.SPECULATIVE
             workflow.runs[decision.run.info.run_id] = entry
             entry.extend_tail(decision.batches)
             self._remember(shard, entry, decision)

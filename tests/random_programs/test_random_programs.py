@@ -10,8 +10,8 @@ SEEDS = 200
 SHOWN_MAX = 5
 
 _REFUSED = "the wait for an accepted update ends early: the task after it is refused, or memory of the run is dropped"
-_AFTER = "a task that is made for an update as another one is completed leaves no event while it runs"
-KNOWN = {95: _AFTER, 108: _REFUSED, 126: _REFUSED, 158: _REFUSED, 159: _AFTER, 166: _REFUSED}
+_LEFT = "the official server describes a later attempt of a workflow task even when the run is closed"
+KNOWN = {108: _REFUSED, 126: _REFUSED, 138: _LEFT, 158: _REFUSED, 166: _REFUSED}
 """Seed -> what the official server does there, and Perdure does not yet."""
 
 

@@ -255,6 +255,7 @@ def _start_next(draft: Draft, request: RespondWorkflowTaskCompletedRequest) -> b
     if not request.return_new_workflow_task or not draft.info.HasField("task"):
         return False
     task = draft.info.task
+    draft.speculates = task.kind == WorkflowTask.SPECULATIVE
     start_task(
         draft,
         scheduled_event_id=task.scheduled_event_id,

@@ -96,6 +96,7 @@ class Draft:
         self._batches: list[list[HistoryEvent]] = [[]]
         self._rearm = False
         self._touched = False
+        self.speculates = False  # the worker has the speculative task with the answer to this decision
 
     @property
     def info(self) -> RunInfo:
@@ -160,6 +161,14 @@ class Draft:
             self._keep_speculative()
             if not task.started_event_id:
                 self.write_owed_task_events()
+
+    def _write_task(self) -> None:
+        """The first write that a speculative task meets makes it one like others, unless it is to leave with that."""
+        if self.info.task.kind == WorkflowTask.SPECULATIVE:
+            if self.speculates:
+                return
+            self._keep_speculative()
+        self.write_owed_task_events()
 
     def _keep_speculative(self) -> None:
         """The speculative task is written after all: its push and its time-outs are then those of any other task."""
@@ -310,9 +319,7 @@ class Draft:
         durable = bool(self._touched or self._rearm or self.tasks or self.changes or any(self._batches))
         if durable:
             if info.HasField("task") and info.task.kind != WorkflowTask.TRANSIENT and self.run.is_open:
-                if info.task.kind == WorkflowTask.SPECULATIVE:
-                    self._keep_speculative()
-                self.write_owed_task_events()
+                self._write_task()
             info.state_transitions += 1
             if self.run.is_open:
                 self._arm()

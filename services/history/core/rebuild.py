@@ -136,5 +136,6 @@ def _settled_activity(activity: Activity, info: RunInfo) -> Activity:
         if field.name not in (*SPOKEN_OF_ACTIVITY, "retry_policy", "priority"):
             bare.ClearField(field.name)  # type: ignore[arg-type]  # the stubs know literals only
     bare.attempt = bare.stamp = 1
-    bare.scheduled_time_ns = max(bare.first_scheduled_time_ns, info.start_time_ns)  # a reset schedules it anew
+    is_forked = activity.scheduled_event_id < info.reset_origin.fork_event_id  # a reset schedules it anew
+    bare.scheduled_time_ns = info.start_time_ns if is_forked else bare.first_scheduled_time_ns
     return bare

@@ -232,6 +232,8 @@ async def child_id_closed_by_policies(w: Wire) -> None:
             change = StartChild(workflow_id_reuse_policy=policy, control="mine")
             await other.turn(start_child(taken.name, taken.queue, change))
             await other.turn(complete_workflow())
+            if name == "ALLOW_DUPLICATE" or (name == "ALLOW_DUPLICATE_FAILED_ONLY" and index):
+                await taken.event(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
 
 
 @scenario

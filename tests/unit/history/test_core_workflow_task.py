@@ -5,12 +5,14 @@ from collections.abc import Callable
 import pytest
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
 
+from services.history.codec import run_write
 from services.history.core.close import terminate_run
 from services.history.core.decision import Limits
+from services.history.core.draft import Draft
 from services.history.core.rejection import Rejection
 from services.history.core.times import SECOND
 from services.history.replies import unwritten_events
-from services.protos.run_pb2 import Task, WorkflowTask
+from services.protos.run_pb2 import RunInfo, Task, WorkflowTask
 from tests.unit.history import commands as c
 from tests.unit.history.invariants import check
 from tests.unit.history.shell import Shell
@@ -171,6 +173,19 @@ def test_an_update_that_came_during_a_task_gets_a_task_that_is_pushed() -> None:
     task = shell.run.info.task
     assert (Task.PUSH_WORKFLOW_TASK, task.scheduled_event_id, 1) in shell.pushed
     assert not task.schedule_to_start_deadline_ns, "it waits for a worker as long as it takes"
+    check(shell)
+
+
+def test_a_task_for_an_update_that_leaves_with_the_answer_is_not_written() -> None:
+    shell = Shell().begin()
+    token = shell.poll()
+    shell.update("u")
+    assert shell.complete(token, return_new_workflow_task=True).new_task_started
+    assert shell.types()[-1] == "WorkflowTaskCompleted"
+    task = shell.run.info.task
+    assert task.kind == WorkflowTask.SPECULATIVE
+    decision = Draft(shell.run, shell.given()).decision()
+    assert not RunInfo.FromString(run_write("run", 1, decision).blob).HasField("task")
     check(shell)
 
 
