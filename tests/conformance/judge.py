@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.conformance.known import KNOWN
 from tests.conformance.registry import Scenario
@@ -16,8 +17,16 @@ from tests.conformance.wire import Wire, tell
 SCENARIO_LIMIT_S = 30.0
 """A scenario's whole time; the slowest ones wait for a few time-outs of one second."""
 
-AT_ONCE_MAX = 12
-"""Scenarios at once: enough to fill waiting times, few enough that a small machine keeps time."""
+
+class Round(NamedTuple):
+    """How many scenarios run at once, and how long they rest before their histories are told."""
+
+    at_once: int
+    rest_s: float
+
+
+CROWD = Round(12, 0.0)  # enough to fill waiting times, few enough that a small machine keeps time
+ALONE = Round(1, 0.5)
 
 
 @dataclass(frozen=True)
@@ -72,36 +81,40 @@ async def judge(scenarios: Iterable[Scenario], servers: Sequence[str]) -> AsyncI
     """Start the servers, run the scenarios on all of them, and yield verdicts as they come.
 
     Scenarios run in a crowd first, to fill each other's waiting times. In one either server may miss a time-out of a
-    second, the official one most, so what differs there is judged anew, alone on new servers; that is its verdict.
+    second, the official one most, so what differs there is judged anew, alone on new servers, and given time to come to
+    rest before histories are told. A defect differs each time.
     """
     chosen = list(scenarios)
     for tight in (False, True):
         group = [scenario for scenario in chosen if scenario.tight == tight]
-        anew: list[Scenario] = []
-        async for verdict in _judge(group, servers, tight=tight, at_once=AT_ONCE_MAX):
-            if verdict.surprising and len(group) > 1:
-                anew.append(verdict.scenario)
-            else:
-                yield verdict
-        if anew:
-            print(f"conformance: judged anew, alone: {', '.join(each.name for each in anew)}", file=sys.stderr)
-        async for verdict in _judge(anew, servers, tight=tight, at_once=1):
-            yield verdict
+        rounds = [CROWD, ALONE, ALONE] if len(group) > 1 else [ALONE]
+        while rounds:
+            this, anew = rounds.pop(0), list[Scenario]()
+            async for verdict in _judge(group, servers, this, tight=tight):
+                if verdict.surprising and rounds:
+                    anew.append(verdict.scenario)
+                else:
+                    yield verdict
+            if anew:
+                print(f"conformance: judged anew, alone: {', '.join(each.name for each in anew)}", file=sys.stderr)
+            group = anew
 
 
 async def _judge(
-    scenarios: Sequence[Scenario], servers: Sequence[str], *, tight: bool, at_once: int
+    scenarios: Sequence[Scenario], servers: Sequence[str], this: Round, *, tight: bool
 ) -> AsyncIterator[Verdict]:
     if not scenarios:
         return
     async with AsyncExitStack() as stack:
         channels = await asyncio.gather(*(stack.enter_async_context(serve(kind, tight=tight)) for kind in servers))
-        places = asyncio.Semaphore(at_once)
+        places = asyncio.Semaphore(this.at_once)
 
         async def run(scenario: Scenario) -> Verdict:
             async with places:
                 wires = [Wire(channel, scenario.name) for channel in channels]
-                told = await asyncio.gather(*(tell(wire, scenario.body, SCENARIO_LIMIT_S) for wire in wires))
+                told = await asyncio.gather(
+                    *(tell(wire, scenario.body, SCENARIO_LIMIT_S, this.rest_s) for wire in wires)
+                )
                 return Verdict(scenario, servers, told)
 
         for verdict in asyncio.as_completed([run(each) for each in scenarios]):

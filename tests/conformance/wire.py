@@ -360,11 +360,12 @@ def over(request: M, change: M | None) -> M:
     return request
 
 
-async def tell(wire: Wire, body: Callable[[Wire], Awaitable[None]], limit_s: float) -> Transcript:
+async def tell(wire: Wire, body: Callable[[Wire], Awaitable[None]], limit_s: float, rest_s: float = 0.0) -> Transcript:
     """Run a scenario within its time and tell the history of every run it touched. Never raises."""
     try:
         async with asyncio.timeout(limit_s):
             await body(wire)
+        await asyncio.sleep(rest_s)  # nothing tells when all that the last calls set off has come to rest
     except Stopped as reason:
         wire.transcript.stopped = str(reason)
     except TimeoutError:
