@@ -42,7 +42,9 @@ class Judge:
     async def judge_all(
         self, programs: Iterable[Program], at_once: int = AT_ONCE_MAX
     ) -> AsyncIterator[tuple[Program, Verdict]]:
-        """Play many; verdicts as they come. What differs in the crowd is played again, alone: that is its verdict."""
+        """Play many; verdicts as they come. What differs in the crowd is played again, alone, once or twice: the
+        official server itself answers a race now this way, now that way. A defect differs each time.
+        """
         places = asyncio.Semaphore(at_once)
 
         async def one(program: Program) -> tuple[Program, Verdict]:
@@ -57,7 +59,8 @@ class Judge:
             else:
                 anew.append(program)
         for program in anew:
-            yield program, await self.judge(program, suffix="-alone")
+            verdict = await self.judge(program, suffix="-alone")
+            yield program, verdict if verdict.agrees else await self.judge(program, suffix="-again")
 
 
 async def _play(program: Program, wire: Wire) -> Transcript:
