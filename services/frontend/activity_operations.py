@@ -16,6 +16,7 @@ from temporalio.api.workflowservice import v1 as api
 from services.config import limits
 from services.errors import InvalidArgument, NotFound
 from services.frontend import checks
+from services.frontend.answers_by_id import ById
 from services.frontend.backends import Backends
 from services.protos.history_pb2 import PauseActivityRequest, UpdateActivityOptionsRequest
 from services.rpc import Call
@@ -45,15 +46,7 @@ Older = (
 )
 
 
-class _Newer(Protocol):
-    @property
-    def workflow_id(self) -> str: ...
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def activity_id(self) -> str: ...
-    @property
-    def identity(self) -> str: ...
+class _Newer(ById, Protocol):
     @property
     def request_id(self) -> str: ...
 

@@ -13,7 +13,9 @@ from services.protos.history_pb2 import ActivityTaskTokenRequest
 from services.rpc import Call
 
 
-class _ById(Protocol):
+class ById(Protocol):
+    """A request about an activity by its ids."""
+
     @property
     def workflow_id(self) -> str: ...
     @property
@@ -81,7 +83,7 @@ class AnswersById:
             activity_reset=reply.activity_reset,
         )
 
-    async def _token(self, call: Call, request: _ById, *, long_identity: bool = False) -> bytes:
+    async def _token(self, call: Call, request: ById, *, long_identity: bool = False) -> bytes:
         if not request.activity_id:
             raise InvalidArgument("ActivityId is not set on request.")
         if not long_identity:

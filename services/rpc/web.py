@@ -43,7 +43,7 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: flo
             asyncio.timeout(timeout_s),
             httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=None) as client,  # noqa: S113 - the line above
         ):
-            del client.headers["Accept"]
+            del client.headers["Accept"]  # which httpx adds, and the reference does not send
             async with client.stream("POST", url, headers=sent, content=body) as answer:
                 told = {name.lower(): text for name, text in answer.headers.items()}
                 return WebAnswer(answer.status_code, answer.reason_phrase, told, await _start_of(answer.aiter_bytes()))

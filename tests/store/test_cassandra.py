@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from services.persistence.cassandra.client import Client
 from services.persistence.cassandra.commits import BYTES_MAX
 from services.persistence.cassandra.connect import connect
 from services.persistence.cassandra.histories import BUCKET_EVENTS, INLINE_BYTES_MAX, INLINE_EVENTS_MAX, PART_BYTES_MAX
-from services.persistence.cassandra.visibility import CLOSED_PERIOD_NS, ROWS_PER_READ_MAX
+from services.persistence.cassandra.visibility import CLOSED_PERIOD_NS, ROWS_PER_READ_MAX, Visibility
 from tests.parts.cassandra import Cassandra
 from tests.processes import free_port
 from tests.server.waiting import until
@@ -286,6 +287,24 @@ async def test_a_list_goes_over_periods_and_over_reads(store: Store) -> None:
     assert await store.count_visibility(NAMESPACE, "CloseTime IS NOT NULL", TYPES) == [((), 0)]
     await store.upsert_visibility([replace(closed[3], run_id="again")])
     assert await store.count_visibility(NAMESPACE, "CloseTime IS NOT NULL", TYPES) == [((), 1)]
+
+
+async def test_a_run_that_closes_while_it_is_listed_is_listed_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.upsert_visibility([visible("other", version=7, close=10), visible("wf", version=1)])
+    read = Visibility._read_period
+
+    async def read_and_close(self: Visibility, *asked: Any) -> Any:
+        rows = await read(self, *asked)
+        await store.upsert_visibility([visible("wf", version=2, close=20)])
+        return rows
+
+    monkeypatch.setattr(Visibility, "_read_period", read_and_close)
+    page, _ = await store.list_visibility(NAMESPACE, "", TYPES, 10, b"")
+    assert [record.version for record in page] == [1, 7]
+    page, _ = await store.list_visibility(NAMESPACE, "", TYPES, 10, b"")
+    assert [record.version for record in page] == [2, 7]
 
 
 async def test_late_news_do_not_bring_a_deleted_run_back(store: Store) -> None:

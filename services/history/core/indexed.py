@@ -30,7 +30,9 @@ def index_build(run: Run, build_id: str) -> None:
     if build_id:
         builds.append(f"{UNVERSIONED}:{build_id}")
     known = _values(run, BUILDS)
-    _set_values(run, BUILDS, known + [build for build in builds if build not in known])
+    new = [build for build in builds if build not in known]
+    if new:
+        _set_values(run, BUILDS, known + new)
 
 
 def index_pause(run: Run) -> None:

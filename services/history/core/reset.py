@@ -22,6 +22,7 @@ from services.history.core.draft import Draft
 from services.history.core.indexed import index_problem
 from services.history.core.rejection import invalid
 from services.history.core.run import Run, copy_of
+from services.history.core.sizes import entries_of
 from services.history.core.workflow_task import schedule_task
 from services.protos.run_pb2 import Child, RunInfo, Task, WorkflowTask
 
@@ -122,17 +123,8 @@ def begin_reset(fork: Fork, given: Given, request_id: str, reason: str) -> Draft
 
 
 def entries(run: Run) -> dict[Item, Iterable[int | str]]:
-    """The keys of all that is stored entry by entry; events that are buffered are never forked."""
-    return {
-        Item.ACTIVITY: run.activities,
-        Item.TIMER: run.timers,
-        Item.CHILD: run.children,
-        Item.EXTERNAL_SIGNAL: run.signals,
-        Item.EXTERNAL_CANCEL: run.cancels,
-        Item.SIGNAL_REQUEST: run.signal_requests,
-        Item.UPDATE: run.updates,
-        Item.CALLBACK: run.callbacks,
-    }
+    """The keys of all that is stored entry by entry."""
+    return {**entries_of(run), Item.SIGNAL_REQUEST: run.signal_requests}
 
 
 def _fail_forked_task(draft: Draft, base_run_id: str, reason: str) -> None:

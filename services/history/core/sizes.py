@@ -31,6 +31,8 @@ def entries_bytes(run: Run) -> int:
 
 def changed_bytes(before: Run, after: Run, changes: Changes) -> int:
     """How much the changed entries have grown."""
+    if not changes:
+        return 0
     old, new, grown = entries_of(before), entries_of(after), 0
     for item, key in changes:
         if item == Item.SIGNAL_REQUEST:

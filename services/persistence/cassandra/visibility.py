@@ -200,7 +200,7 @@ class Visibility:
     async def _found(
         self, namespace_id: str, condition: Condition | None, after: Place | None
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
-        """What the filter finds, in list order, after a place. A run that closes meanwhile counts as open."""
+        """What the filter finds, in list order, after a place."""
         workflow_id, run_id = equals(condition, "WorkflowId"), equals(condition, "RunId")
         if isinstance(run_id, str):
             candidates = self._of_runs(namespace_id, [run_id])
@@ -209,13 +209,8 @@ class Visibility:
             candidates = self._of_runs(namespace_id, [run_id for (run_id,) in answer.rows])
         else:
             candidates = self._of_periods(namespace_id, equals(condition, "ExecutionStatus"), after)
-        found_open: set[str] = set()
         async for place, record in candidates:
-            if (after is not None and _order(place) <= _order(after)) or record.run_id in found_open:
-                continue
-            if place.is_open:
-                found_open.add(record.run_id)
-            if matches(condition, record):
+            if (after is None or _order(place) > _order(after)) and matches(condition, record):
                 yield place, record
 
     async def _of_runs(
@@ -231,6 +226,8 @@ class Visibility:
     async def _of_periods(
         self, namespace_id: str, status: object, after: Place | None
     ) -> AsyncIterator[tuple[Place, VisibilityRecord]]:
+        """With both open and closed runs asked for, one that closes meanwhile counts as open."""
+        found_open: set[str] = set()
         answer = await self._client.read(_READ_PERIODS, namespace_id)
         periods = [tuple(row) for row in answer.rows if status is None or row[0] is (status in OPEN_STATUSES)]
         if after is not None:
@@ -243,8 +240,12 @@ class Visibility:
                 self._read_period(namespace_id, period, at, limit) for period, at in zip(some, starts, strict=True)
             ]
             for period, rows in zip(some, await asyncio.gather(*reads), strict=True):
-                async for found in self._rest_of_period(namespace_id, period, rows, limit):
-                    yield found
+                async for place, record in self._rest_of_period(namespace_id, period, rows, limit):
+                    if place.is_open and status is None:
+                        found_open.add(record.run_id)
+                    elif record.run_id in found_open:
+                        continue
+                    yield place, record
             periods_at_once, limit = min(periods_at_once * 2, PERIODS_AT_ONCE_MAX), min(limit * 2, ROWS_PER_READ_MAX)
 
     async def _rest_of_period(

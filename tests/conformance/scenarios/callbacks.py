@@ -304,10 +304,10 @@ async def callback_backs_off(w: Wire) -> None:
 @scenario
 async def callback_told_whether_to_retry(w: Wire) -> None:
     """The answer's header decides whether there is another attempt."""
-    for status, retryable, state in ((400, b"true", BACKING_OFF), (500, b"false", FAILED)):
+    for status, retryable, state in ((400, "true", BACKING_OFF), (500, "false", FAILED)):
         async with listening() as listener:
             other = w.other(str(status))
-            listener.statuses, listener.header = [status], b"nexus-request-retryable: %s\r\n" % retryable
+            listener.statuses, listener.header = [status], {"nexus-request-retryable": retryable}
             await other.start(calling(listener.address("/end")))
             await other.turn(complete_workflow("result"))
             await until_called(other, state)

@@ -36,8 +36,8 @@ def delete_request(w: Wire, run_id: str = "", workflow_id: str = "") -> api.Dele
     )
 
 
-async def gone(w: Wire, run_id: str) -> None:
-    """Wait until there is no such run, and tell what a description says then."""
+async def until_gone(w: Wire, run_id: str = "") -> None:
+    """Wait until there is no such run."""
     request = api.DescribeWorkflowExecutionRequest(namespace=w.namespace, execution=w.execution("", run_id))
     async with asyncio.timeout(CALL_LIMIT_S):
         while True:
@@ -46,6 +46,12 @@ async def gone(w: Wire, run_id: str) -> None:
             except Stopped:
                 break
             await asyncio.sleep(0.05)
+
+
+async def gone(w: Wire, run_id: str) -> None:
+    """Wait until there is no such run, and tell what a description says then."""
+    await until_gone(w, run_id)
+    request = api.DescribeWorkflowExecutionRequest(namespace=w.namespace, execution=w.execution("", run_id))
     await w.attempt(w.rpc.DescribeWorkflowExecution, request, note="gone")
 
 

@@ -15,6 +15,7 @@ from tests.conformance.commands import (
     start_timer,
 )
 from tests.conformance.registry import scenario
+from tests.conformance.scenarios.deletion import delete_request, until_gone
 from tests.conformance.scenarios.updates import accept, admitted, ask, respond, update
 from tests.conformance.scenarios.visibility import has, listing
 from tests.conformance.scenarios.workflow_task import Completed, Start, start_and_stick, stick, sticky_task
@@ -246,14 +247,8 @@ async def task_token_of_a_deleted_workflow(w: Wire) -> None:
     """The workflow is gone, with its task in hand."""
     await w.start()
     task = await w.workflow_task()
-    delete = api.DeleteWorkflowExecutionRequest(namespace=w.namespace, workflow_execution=w.execution())
-    await w.call(w.rpc.DeleteWorkflowExecution, delete)
-    gone = api.GetWorkflowExecutionHistoryRequest(namespace=w.namespace, execution=w.execution())
-    while True:
-        try:
-            await w.unrecorded(w.rpc.GetWorkflowExecutionHistory, gone)
-        except Exception:
-            break
+    await w.call(w.rpc.DeleteWorkflowExecution, delete_request(w))
+    await until_gone(w)
     await refused(w, w.completion(task, complete_workflow()))
     await w.attempt(w.rpc.RespondWorkflowTaskFailed, failed(w, task))
 

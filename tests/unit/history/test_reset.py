@@ -121,7 +121,7 @@ def test_many_signals_that_are_taken_along_are_not_one_batch() -> None:
 
 
 def test_all_that_is_stored_by_itself_is_stored_anew() -> None:
-    assert set(entries(Shell().begin().run)) == set(Item) - {Item.BUFFERED}
+    assert set(entries(Shell().begin().run)) == set(Item)
 
 
 def test_a_child_whose_start_is_on_its_way_is_started_once_by_whichever_run() -> None:
